@@ -1,0 +1,388 @@
+"""Reading wheels, and where their files go. Pure given an open file.
+
+Follows the PyPA's binary distribution format, as `installer` does: `.data` schemes, scripts, entry
+points, `RECORD`. Nothing is inflated that can be copied: an installed file is a `Span` of the wheel
+wherever its bytes do not change.
+"""
+
+import configparser
+import csv
+import io
+import re
+import struct
+import zipfile
+import zlib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import BinaryIO, Final
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from packager.errors import ConfigError
+from packager.tarball import EXECUTABLE_MODE, FILE_MODE, Content, Span, Stored, TarMember
+
+LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+"""Of a local file header: signature, then the lengths of name and extra field (APPNOTE 4.3.7)."""
+
+ENCRYPTED: Final = 0x1
+SYMLINK_TYPE: Final = 0o120000
+INFLATE_CHUNK: Final = 1 << 20
+COMPRESSED_IN_MEMORY: Final = 32 << 20
+"""A file that its wheel merely stores is compressed up to this size, and stored again above it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file of a wheel."""
+
+    name: str
+    size: int
+    crc: int
+    method: int
+    offset: int
+    """Of its data in the wheel."""
+    length: int
+    """Of its data in the wheel."""
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """What a wheel says of itself."""
+
+    filename: str
+    name: str
+    version: str
+    entries: tuple[Entry, ...]
+    dist_info: str
+    """Name of its `.dist-info` directory."""
+    entry_points: tuple[tuple[str, str], ...]
+    """Console and GUI scripts: name, and `module:function`."""
+
+
+def broken(filename: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{filename} is not a sound wheel",
+        why=why,
+        fix="build or download it again, or pin another version",
+    )
+
+
+def read_wheel(file: BinaryIO, filename: str) -> Wheel:
+    """Read a wheel's directory and metadata.
+
+    Raise `ConfigError` where it does not follow the format; the data itself is not looked at.
+    """
+    try:
+        name, version, _, _ = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise broken(filename, str(error)) from error
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = tuple(sorted(_entries(archive, file, filename), key=lambda e: e.name))
+            dist_info = _dist_info(entries, filename, name)
+            text = _read_text(archive, f"{dist_info}/entry_points.txt")
+            if not _read_text(archive, f"{dist_info}/WHEEL"):
+                raise broken(filename, f"{dist_info}/WHEEL is missing")
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError) as error:
+        raise broken(filename, str(error)) from error
+    return Wheel(
+        filename=filename,
+        name=name,
+        version=str(version),
+        entries=entries,
+        dist_info=dist_info,
+        entry_points=tuple(_entry_points(text, filename)),
+    )
+
+
+def _entries(archive: zipfile.ZipFile, file: BinaryIO, filename: str) -> Iterator[Entry]:
+    seen = set[str]()
+    for info in archive.infolist():
+        if info.is_dir():
+            continue
+        path = PurePosixPath(info.filename)
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\\" in info.orig_filename
+            or re.match(r"[A-Za-z]:", info.filename)
+            or str(path) != info.filename
+        ):
+            raise broken(filename, f"the name of its entry {info.filename!r} is not safe")
+        if info.filename in seen:
+            raise broken(filename, f"it has two entries {info.filename!r}")
+        seen.add(info.filename)
+        if info.flag_bits & ENCRYPTED:
+            raise broken(filename, f"{info.filename} is encrypted")
+        mode = info.external_attr >> 16
+        if mode & 0o170000 == SYMLINK_TYPE:
+            raise broken(filename, f"{info.filename} is a symbolic link, which wheels can not have")
+        file.seek(info.header_offset)
+        header = file.read(30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise broken(filename, f"the local header of {info.filename} is missing")
+        _, name_length, extra_length = LOCAL_HEADER.unpack(header)
+        yield Entry(
+            name=info.filename,
+            size=info.file_size,
+            crc=info.CRC,
+            method=info.compress_type,
+            offset=info.header_offset + 30 + name_length + extra_length,
+            length=info.compress_size,
+            executable=bool(mode & 0o111),
+        )
+
+
+def _dist_info(entries: tuple[Entry, ...], filename: str, name: str) -> str:
+    tops = {top for e in entries if (top := e.name.split("/", 1)[0]).endswith(".dist-info")}
+    matching = {t for t in tops if canonicalize_name(t.split("-", 1)[0]) == name}
+    if len(matching) != 1:
+        found = ", ".join(sorted(tops)) or "none"
+        raise broken(filename, f"it needs one .dist-info directory of {name}; found: {found}")
+    return matching.pop()
+
+
+def _read_text(archive: zipfile.ZipFile, name: str) -> str:
+    try:
+        return archive.read(name).decode()
+    except KeyError:
+        return ""
+
+
+def _entry_points(text: str, filename: str) -> Iterator[tuple[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise broken(filename, f"entry_points.txt: {error}") from error
+    for section in ("console_scripts", "gui_scripts"):
+        if parser.has_section(section):
+            for name, reference in parser.items(section):
+                if "/" in name or not name.strip():
+                    raise broken(filename, f"entry point {name!r} is not the name of a file")
+                yield name, reference.partition("[")[0].strip()
+
+
+def inflate(file: BinaryIO, entry: Entry, filename: str) -> Iterator[bytes]:
+    """An entry's content in chunks.
+
+    Raise `ConfigError` unless stream, size and CRC are exactly what the wheel's directory says.
+    """
+    file.seek(entry.offset)
+    crc, size, left = 0, 0, entry.length
+    match entry.method:
+        case zipfile.ZIP_STORED:
+            decompressor = None
+        case zipfile.ZIP_DEFLATED:
+            decompressor = zlib.decompressobj(-15)
+        case method:
+            raise broken(filename, f"{entry.name} is compressed by method {method}, not deflate")
+    while left:
+        data = file.read(min(left, INFLATE_CHUNK))
+        if not data:
+            raise broken(filename, f"the data of {entry.name} end too early")
+        left -= len(data)
+        while data:
+            try:
+                chunk = decompressor.decompress(data, INFLATE_CHUNK) if decompressor else data
+            except zlib.error as error:
+                raise broken(filename, f"the data of {entry.name} are damaged: {error}") from error
+            data = decompressor.unconsumed_tail if decompressor else b""
+            crc, size = zlib.crc32(chunk, crc), size + len(chunk)
+            if size > entry.size:
+                raise broken(filename, f"{entry.name} is larger than the wheel's directory says")
+            if chunk:
+                yield chunk
+    if decompressor and (not decompressor.eof or decompressor.unused_data):
+        # A stream that ends elsewhere would damage every byte after it in a spliced archive.
+        raise broken(filename, f"the data of {entry.name} end elsewhere than its directory says")
+    if (crc, size) != (entry.crc, entry.size):
+        raise broken(filename, f"{entry.name} does not have the size and CRC of its directory")
+
+
+def overlapping(wheel: Wheel) -> str | None:
+    """The name of an entry whose data lie in another's, as in a decompression bomb."""
+    end = 0
+    for entry in sorted(wheel.entries, key=lambda e: e.offset):
+        if entry.offset < end:
+            return entry.name
+        end = entry.offset + entry.length
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where a layer has its parts; all relative to the directory it is unpacked in."""
+
+    site_packages: str
+    """`lib/python3.11/site-packages`, or empty for the app layer, which is on the path itself."""
+    headers: str
+    python: str
+    """The interpreter as seen from the layer's `bin`."""
+
+    def site(self, name: str) -> str:
+        return f"{self.site_packages}/{name}" if self.site_packages else name
+
+
+def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMember]:
+    """The files of an installed wheel, sorted by path."""
+    changed: dict[str, Content] = {}
+    moved: dict[str, str] = {}
+    members: dict[str, TarMember] = {}
+    record: Entry | None = None
+    for entry in wheel.entries:
+        path, scheme = _destination(wheel, entry.name, layout)
+        if path == layout.site(f"{wheel.dist_info}/RECORD"):
+            record = entry
+            continue
+        if path in members:
+            raise broken(wheel.filename, f"two of its entries are installed as {path}")
+        if path != layout.site(entry.name):
+            moved[entry.name] = path
+        if scheme == "scripts":
+            data = b"".join(inflate(file, entry, wheel.filename))
+            members[path] = changed[path] = Content(
+                path=path, mode=EXECUTABLE_MODE, data=_relocated(data, layout)
+            )
+        else:
+            members[path] = _copied(wheel, file, entry, path)
+    for name, reference in wheel.entry_points:
+        path = f"bin/{name}"
+        members[path] = changed[path] = Content(
+            path=path, mode=EXECUTABLE_MODE, data=entry_script(reference, layout, wheel.filename)
+        )
+    if record is None:
+        raise broken(wheel.filename, f"{wheel.dist_info}/RECORD is missing")
+    path = layout.site(record.name)
+    if changed or moved:
+        text = b"".join(inflate(file, record, wheel.filename)).decode()
+        data = _record(text, moved, changed, layout, wheel.filename)
+        members[path] = Content(path=path, mode=FILE_MODE, data=data)
+    else:
+        members[path] = _copied(wheel, file, record, path)
+    yield from (members[path] for path in sorted(members))
+
+
+def _destination(wheel: Wheel, name: str, layout: Layout) -> tuple[str, str]:
+    """Where an entry is installed, and its scheme."""
+    parts = name.split("/")
+    if not parts[0].endswith(".data") or len(parts) < 3:
+        return layout.site(name), "site"
+    scheme, rest = parts[1], "/".join(parts[2:])
+    match scheme:
+        case "purelib" | "platlib":
+            return layout.site(rest), scheme
+        case "scripts":
+            return f"bin/{rest}", scheme
+        case "headers":
+            return f"{layout.headers}/{wheel.name}/{rest}", scheme
+        case "data":
+            return rest, scheme
+        case _:
+            raise broken(wheel.filename, f"{scheme!r} is not a scheme of .data directories")
+
+
+def _copied(wheel: Wheel, file: BinaryIO, entry: Entry, path: str) -> TarMember:
+    mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
+    if entry.method == zipfile.ZIP_DEFLATED:
+        return Span(
+            path=path,
+            mode=mode,
+            size=entry.size,
+            crc=entry.crc,
+            offset=entry.offset,
+            length=entry.length,
+        )
+    if entry.size > COMPRESSED_IN_MEMORY:
+        return Stored(path=path, mode=mode, size=entry.size, crc=entry.crc, offset=entry.offset)
+    data = b"".join(inflate(file, entry, wheel.filename))
+    return Content(path=path, mode=mode, data=data)
+
+
+def _starter(layout: Layout) -> bytes:
+    """A first line that finds the interpreter beside the script, wherever that is.
+
+    The shell sees two commands, Python a string (the trick of `distlib` for long paths), so it
+    works through links, from any directory and for paths with blanks.
+    """
+    return (
+        b"#!/bin/sh\n"
+        b'\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/%b" "$0" "$@"\n'
+        b"' '''\n" % layout.python.encode()
+    )
+
+
+def _relocated(data: bytes, layout: Layout) -> bytes:
+    """A script with the wheel format's `#!python` line replaced."""
+    first, _, rest = data.partition(b"\n")
+    if re.match(rb"#!pythonw?(\s|$)", first):
+        return _starter(layout) + rest
+    return data
+
+
+def entry_script(reference: str, layout: Layout, filename: str) -> bytes:
+    """The console script of an entry point `module:attribute`."""
+    module, _, attribute = (part.strip() for part in reference.partition(":"))
+    if not re.fullmatch(r"\w+(\.\w+)*", module) or not re.fullmatch(r"\w+(\.\w+)*", attribute):
+        raise broken(filename, f"the entry point {reference!r} is not `module:function`")
+    first = attribute.split(".")[0]
+    return (
+        _starter(layout)
+        + (
+            f"import sys\n"
+            f"from {module} import {first}\n"
+            f"if __name__ == '__main__':\n"
+            f"    sys.exit({attribute}())\n"
+        ).encode()
+    )
+
+
+def _record(
+    text: str,
+    moved: Mapping[str, str],
+    changed: Mapping[str, Content],
+    layout: Layout,
+    filename: str,
+) -> bytes:
+    """`RECORD` with the paths and hashes of what was moved, rewritten or added."""
+    rows: list[tuple[str, str, str]] = []
+    known = set[str]()
+    try:
+        source = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error as error:
+        raise broken(filename, f"RECORD: {error}") from error
+    for row in source:
+        name, digest, size = (*row, "", "")[:3]
+        path = moved.get(name, layout.site(name))
+        known.add(path)
+        rows.append(
+            (_from_site(path, layout), *_signed(changed[path]))
+            if path in changed
+            else (_from_site(path, layout), digest, size)
+        )
+    rows += [
+        (_from_site(path, layout), *_signed(content))
+        for path, content in changed.items()
+        if path not in known
+    ]
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+def _signed(content: Content) -> tuple[str, str]:
+    digest = urlsafe_b64encode(sha256(content.data).digest()).rstrip(b"=").decode()
+    return f"sha256={digest}", str(len(content.data))
+
+
+def _from_site(path: str, layout: Layout) -> str:
+    """`path` as `RECORD` has it: relative to site-packages."""
+    prefix = layout.site("")
+    if path.startswith(prefix):
+        return path.removeprefix(prefix)
+    return "../" * len(layout.site_packages.split("/")) + path
