@@ -10,9 +10,9 @@ made once for a wheel, can be kept, and `write` turns plans into an archive with
 plan covers whole 512-byte blocks, so plans can be joined in any order.
 """
 
+import contextlib
 import hashlib
 import itertools
-import mmap
 import os
 import queue
 import struct
@@ -42,7 +42,11 @@ LEVEL: Final = 6
 CHUNK: Final = 1 << 20
 """What is compressed goes in pieces of this size, which bounds memory."""
 
-WRITE_BYTES: Final = 4 << 20
+BATCH: Final = 4 << 20
+"""Bytes read, written and digested at once."""
+
+IOV_MAX: Final = 1024
+"""The least that Linux and macOS take in one `writev`."""
 
 FILE_MODE: Final = 0o644
 EXECUTABLE_MODE: Final = 0o755
@@ -224,59 +228,92 @@ class Written:
 def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Written:
     """Write the plans, each with the file its spans are in, and the end of the archive.
 
-    Memory stays at a few `WRITE_BYTES`, whatever the size. The digest is taken on the way by
-    another thread.
+    `out` must be a real file. Memory stays at a few `BATCH` whatever the size. Three threads keep
+    the disk, the digest and the making of the next plan (`parts` may be lazy) from waiting for
+    each other: all of them leave the interpreter for their large pieces.
     """
+    batches: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(maxsize=4)
+    digests: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=4)
     digest = hashlib.sha256()
-    size = 0
-    todo: queue.Queue[bytes | memoryview | None] = queue.Queue(maxsize=4)
+    stopped = threading.Event()
+
+    def read() -> None:
+        try:
+            for batch in _batches(parts):
+                batches.put(batch)
+                if stopped.is_set():
+                    return
+            batches.put(None)
+        except BaseException as error:  # noqa: BLE001  # raised again where the writer waits
+            batches.put(error)
 
     def digest_all() -> None:
-        while (chunk := todo.get()) is not None:
-            digest.update(chunk)
+        while (batch := digests.get()) is not None:
+            for piece in batch:
+                digest.update(piece)
 
-    hasher = threading.Thread(target=digest_all, name="sha256")
+    reader = threading.Thread(target=read, name="reader", daemon=True)
+    hasher = threading.Thread(target=digest_all, name="sha256", daemon=True)
+    reader.start()
     hasher.start()
+    size = 0
     try:
-        for chunk in _chunks(parts):
-            todo.put(chunk)
-            out.write(chunk)
-            size += len(chunk)
+        while (batch := batches.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            digests.put(batch)
+            size += _write_all(out.fileno(), batch)
     finally:
-        todo.put(None)
+        stopped.set()
+        while reader.is_alive():
+            _drain(batches)
+            reader.join(0.01)
+        digests.put(None)
         hasher.join()
     return Written(sha256=digest.hexdigest(), size=size)
 
 
-def _chunks(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[bytes]:
-    """The archive in chunks of about `WRITE_BYTES`."""
-    batch: list[bytes | memoryview] = []
+def _drain(batches: "queue.Queue[list[bytes] | BaseException | None]") -> None:
+    with contextlib.suppress(queue.Empty):  # only there so that a waiting reader can end
+        while True:
+            batches.get_nowait()
+
+
+def _write_all(out: int, batch: list[bytes]) -> int:
+    size = sum(map(len, batch))
+    for start in range(0, len(batch), IOV_MAX):
+        pieces = batch[start : start + IOV_MAX]
+        left = sum(map(len, pieces)) - os.writev(out, pieces)
+        if left:  # a short write: a signal, or a file system that takes less at once
+            rest = memoryview(b"".join(pieces))[-left:]
+            while rest:
+                rest = rest[os.write(out, rest) :]
+    return size
+
+
+def _batches(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
     waiting = 0
     for piece in _pieces(parts):
-        for start in range(0, len(piece), WRITE_BYTES):
-            part = piece[start : start + WRITE_BYTES]
-            batch.append(part)
-            waiting += len(part)
-            if waiting >= WRITE_BYTES:
-                yield b"".join(batch)
-                batch, waiting = [], 0
-    yield b"".join(batch)
+        batch.append(piece)
+        waiting += len(piece)
+        if waiting >= BATCH:
+            yield batch
+            batch, waiting = [], 0
+    yield batch
 
 
-def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[memoryview]:
+def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[bytes]:
     for plan_, source in itertools.chain(parts, [(end(), None)]):
-        literals = memoryview(plan_.literals)
-        mapped = memoryview(b"" if source is None else _map(source))
+        file = -1 if source is None else source.fileno()
         position = 0
         steps = iter(plan_.steps)
         for literal, offset, length in zip(steps, steps, steps, strict=True):
-            yield literals[position : position + literal]
+            yield bytes(plan_.literals[position : position + literal])
             position += literal
-            if length:
-                yield mapped[offset : offset + length]
-
-
-def _map(source: BinaryIO) -> mmap.mmap | bytes:
-    if os.fstat(source.fileno()).st_size == 0:
-        return b""
-    return mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
+            for start in range(0, length, BATCH):
+                size = min(BATCH, length - start)
+                piece = os.pread(file, size, offset + start)
+                if len(piece) != size:
+                    raise OSError(f"{getattr(source, 'name', source)} became shorter")
+                yield piece
