@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO, Final
 
 from elftools.common.exceptions import ELFError
@@ -125,7 +126,8 @@ def _read(stream: BinaryIO) -> Elf:
         soname=named("DT_SONAME"),
         runpath=named("DT_RUNPATH") or named("DT_RPATH"),
         versions=_highest(
-            string(index) for index in _version_names(elf, offset(first["DT_VERNEED"]))
+            string(index)
+            for index in islice(_version_names(elf, offset(first["DT_VERNEED"])), MOST_ENTRIES)
         )
         if "DT_VERNEED" in first
         else (),
@@ -146,7 +148,7 @@ def _version_names(elf: ELFFile, position: int) -> Iterator[int]:
     for _ in range(MOST_ENTRIES):
         need = struct_parse(elf.structs.Elf_Verneed, elf.stream, stream_pos=position)
         aux_position = position + need["vn_aux"]
-        for _ in range(min(need["vn_cnt"], MOST_ENTRIES)):
+        for _ in range(need["vn_cnt"]):
             aux = struct_parse(elf.structs.Elf_Vernaux, elf.stream, stream_pos=aux_position)
             yield aux["vna_name"]
             if not aux["vna_next"]:
