@@ -236,7 +236,7 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     members: dict[str, TarMember] = {}
     record: Entry | None = None
     for entry in wheel.entries:
-        path, scheme = _destination(wheel, entry.name, layout)
+        path = destination(wheel, entry.name, layout)
         if path == layout.site(f"{wheel.dist_info}/RECORD"):
             record = entry
             continue
@@ -244,7 +244,7 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
             raise broken(wheel.filename, f"two of its entries are installed as {path}")
         if path != layout.site(entry.name):
             moved[entry.name] = path
-        if scheme == "scripts":
+        if _is_script(entry.name):
             data = b"".join(inflate(file, entry, wheel.filename))
             members[path] = changed[path] = Content(
                 path=path, mode=EXECUTABLE_MODE, data=_relocated(data, layout)
@@ -268,23 +268,31 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     yield from (members[path] for path in sorted(members))
 
 
-def _destination(wheel: Wheel, name: str, layout: Layout) -> tuple[str, str]:
-    """Where an entry is installed, and its scheme."""
+def destination(wheel: Wheel, name: str, layout: Layout) -> str:
+    """Where the entry `name` is installed."""
     parts = name.split("/")
-    if not parts[0].endswith(".data") or len(parts) < 3:
-        return layout.site(name), "site"
+    if not _is_data(name):
+        return layout.site(name)
     scheme, rest = parts[1], "/".join(parts[2:])
     match scheme:
         case "purelib" | "platlib":
-            return layout.site(rest), scheme
+            return layout.site(rest)
         case "scripts":
-            return f"bin/{rest}", scheme
+            return f"bin/{rest}"
         case "headers":
-            return f"{layout.headers}/{wheel.name}/{rest}", scheme
+            return f"{layout.headers}/{wheel.name}/{rest}"
         case "data":
-            return rest, scheme
+            return rest
         case _:
             raise broken(wheel.filename, f"{scheme!r} is not a scheme of .data directories")
+
+
+def _is_data(name: str) -> bool:
+    return name.partition("/")[0].endswith(".data") and name.count("/") > 1
+
+
+def _is_script(name: str) -> bool:
+    return _is_data(name) and name.split("/")[1] == "scripts"
 
 
 def _copied(wheel: Wheel, file: BinaryIO, entry: Entry, path: str) -> TarMember:

@@ -1,1 +1,22 @@
 """The outside world: one module for each thing that is not ours."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from packager.ports import Ports
+
+
+def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str], None]) -> Ports:
+    """The real parts: the only place that picks them."""
+    from platformdirs import user_cache_path
+
+    from packager.adapters.builder import BackendBuilder
+    from packager.adapters.fetch import Fetcher
+    from packager.adapters.store import Store
+    from packager.adapters.uv import Uv
+
+    root = Path(cache_dir).expanduser() if cache_dir else user_cache_path("packager")
+    store = Store(root=root, fetcher=Fetcher(), say=say)
+    return Ports(
+        resolver=Uv(env=env), store=store, builder=BackendBuilder(store=store, env=env, say=say)
+    )

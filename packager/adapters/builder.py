@@ -1,0 +1,133 @@
+"""Wheels of sources, by the project's own build backend (PEP 517), through `build`."""
+
+import hashlib
+import os
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
+from build.env import DefaultIsolatedEnv
+
+from packager.adapters.process import run, tail
+from packager.adapters.store import Store
+from packager.errors import CommandError, ConfigError
+from packager.lockfiles import Source
+from packager.ports import StoredWheel
+from packager.project import source_digest
+
+BUILT: Final = "built"
+"""Where the store remembers which wheel was built of which source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendBuilder:
+    store: Store
+    env: Mapping[str, str]
+    say: Callable[[str], None]
+
+    def project_wheel(self, root: Path, *, key: str | None) -> StoredWheel:
+        if key is not None and (known := self._recalled(key)):
+            return known
+        self.say(f"Building the wheel of {root.name}")
+        with tempfile.TemporaryDirectory(prefix="packager-") as out:
+            wheel = self.store.admit(self._build(root, Path(out)))
+        if key is not None:
+            self.store.remember(BUILT, key, f"{wheel.sha256} {wheel.filename}")
+        return wheel
+
+    def source_wheel(self, source: Source) -> StoredWheel:
+        if Path(source.location).is_dir():
+            root = Path(source.location)
+            key = hashlib.sha256(f"{root}\0{source_digest(root)}".encode()).hexdigest()
+            return self.project_wheel(root, key=key)
+        if source.sha256 is not None and (known := self._recalled(source.sha256)):
+            return known
+        with tempfile.TemporaryDirectory(prefix="packager-") as name:
+            folder = Path(name)
+            archive = folder / source.location.rpartition("/")[2]
+            self._obtain(source, archive)
+            root = _unpacked(archive, folder / "source")
+            self.say(f"Building the wheel of {source.name} from its source")
+            wheel = self.store.admit(self._build(root, folder / "out"))
+        if source.sha256 is not None:
+            self.store.remember(BUILT, source.sha256, f"{wheel.sha256} {wheel.filename}")
+        return wheel
+
+    def _recalled(self, key: str) -> StoredWheel | None:
+        sha256, _, filename = (self.store.recall(BUILT, key) or "").partition(" ")
+        return self.store.stored(sha256, filename) if filename else None
+
+    def _obtain(self, source: Source, archive: Path) -> None:
+        if "://" in source.location:
+            self.store.fetcher.download(source.location, archive)
+        else:
+            try:
+                archive.write_bytes(Path(source.location).read_bytes())
+            except OSError as error:
+                raise ConfigError(f"{source.location} can not be read", why=str(error)) from error
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if source.sha256 is not None and found != source.sha256:
+            raise ConfigError(
+                f"{archive.name} does not have the hash that the lock gives",
+                why=f"expected sha256 {source.sha256}, found {found}",
+                fix="find out why the file changed; if it is right, lock again",
+            )
+
+    def _build(self, root: Path, out: Path) -> Path:
+        def runner(
+            cmd: Sequence[str],
+            cwd: str | None = None,
+            extra_environ: Mapping[str, str] | None = None,
+        ) -> None:
+            # 1980 is the first year a zip can tell: the backend's wheel is the same every time.
+            run(
+                cmd,
+                cwd=None if cwd is None else Path(cwd),
+                env={"SOURCE_DATE_EPOCH": "315532800", **self.env, **(extra_environ or {})},
+            )
+
+        try:
+            with DefaultIsolatedEnv(installer="uv") as env:
+                builder = ProjectBuilder.from_isolated_env(env, root, runner=runner)
+                env.install(builder.build_system_requires)
+                env.install(builder.get_requires_for_build("wheel"))
+                return Path(builder.build("wheel", out))
+        except FailedProcessError as error:
+            raise CommandError(
+                f"the requirements of the build of {root.name} can not be installed",
+                why=tail(str(error)),
+                fix="check [build-system] requires in its pyproject.toml, and the network",
+            ) from error
+        except BuildBackendException as error:
+            cause = error.exception
+            why = cause.why if isinstance(cause, CommandError) else str(error)
+            raise CommandError(
+                f"the wheel of {root.name} can not be built",
+                why=tail(why),
+                fix=f"make `python -m build --wheel {os.fspath(root)}` work first",
+            ) from error
+        except BuildException as error:
+            raise ConfigError(
+                f"{root} can not be built", why=str(error), fix="correct its pyproject.toml"
+            ) from error
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """Unpack a source archive and return the folder of the project in it."""
+    folder.mkdir()
+    try:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(folder)  # noqa: S202  # zipfile keeps names inside
+        else:
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ConfigError(f"{archive.name} is not a source archive", why=str(error)) from error
+    tops = list(folder.iterdir())
+    return tops[0] if len(tops) == 1 and tops[0].is_dir() else folder

@@ -1,0 +1,319 @@
+"""The wheel store: verified wheels by their content, and what was worked out about them.
+
+    wheels/SHA256/FILENAME      a wheel, verified once; `facts.json` beside it holds what was seen
+    plans/KEY                   a wheel as part of a layer, ready to be copied
+    KIND/KEY                    texts remembered: resolutions, wheels built of a source
+    tmp/                        whatever is not whole yet; nothing reads it
+
+Everything enters by a rename, so a reader sees all of it or nothing, and two that bring the same
+wheel at once do the same work twice and no harm.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from packager.adapters.fetch import Fetcher
+from packager.environment import member_facts, observe_content
+from packager.errors import CommandError, ConfigError
+from packager.facts import (
+    HEAD_BYTES,
+    LARGEST_IN_MEMORY_BYTES,
+    OBSERVATION_FORMAT,
+    Member,
+    Observation,
+    from_json,
+    moved,
+    observe,
+    to_json,
+)
+from packager.lockfiles import Pin
+from packager.ports import PlannedWheel, StoredWheel
+from packager.tarball import Content, Plan, Span, Stored, Symlink, TarMember, plan
+from packager.wheels import (
+    Entry,
+    Layout,
+    Wheel,
+    broken,
+    destination,
+    inflate,
+    installed,
+    overlapping,
+    read_wheel,
+)
+
+FORMAT: Final = f"2.{OBSERVATION_FORMAT}"
+"""Of facts and plans; another version's are made anew."""
+
+VERIFIERS: Final = 2
+DOWNLOADS: Final = 16
+"""At once: an index answers many small files faster so, and more would gain nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    root: Path
+    fetcher: Fetcher
+    say: Callable[[str], None]
+
+    def fetch(self, pins: Sequence[Pin]) -> tuple[StoredWheel, ...]:
+        found = [self.stored(pin.sha256, pin.filename) if pin.sha256 else None for pin in pins]
+        wanted = {
+            pin.sha256 or pin.location: pin
+            for pin, wheel in zip(pins, found, strict=True)
+            if wheel is None
+        }
+        if wanted:
+            size = sum(pin.size or 0 for pin in wanted.values()) / 1e6
+            many = f"{len(wanted)} wheels" if len(wanted) > 1 else "one wheel"
+            self.say(f"Fetching {many}" + (f", {size:.1f} MB" if size >= 0.1 else ""))
+        with (
+            ThreadPoolExecutor(DOWNLOADS) as downloads,
+            ThreadPoolExecutor(VERIFIERS) as verifiers,
+        ):
+
+            def bring(pin: Pin) -> StoredWheel:
+                with self._temporary() as folder:
+                    path = self._obtain(pin, folder)
+                    return verifiers.submit(
+                        self._admit, path, pin.filename, pin.sha256, pin.location
+                    ).result()
+
+            futures = {key: downloads.submit(bring, pin) for key, pin in wanted.items()}
+            try:
+                brought = {key: future.result() for key, future in futures.items()}
+            except BaseException:
+                for future in futures.values():
+                    future.cancel()
+                self.fetcher.stop()
+                raise
+        return tuple(
+            wheel or brought[pin.sha256 or pin.location]
+            for pin, wheel in zip(pins, found, strict=True)
+        )
+
+    def _obtain(self, pin: Pin, folder: Path) -> Path:
+        path = folder / pin.filename
+        if "://" in pin.location:
+            self.fetcher.download(pin.location, path)
+            return path
+        try:
+            shutil.copyfile(pin.location, path)
+        except OSError as error:
+            raise ConfigError(
+                f"{pin.location} can not be read", why=error.strerror or str(error)
+            ) from error
+        return path
+
+    def admit(self, path: Path) -> StoredWheel:
+        """Verify a wheel made here and copy it into the store."""
+        with self._temporary() as folder:
+            copy = folder / path.name
+            shutil.copyfile(path, copy)
+            return self._admit(copy, path.name, None, str(path))
+
+    def stored(self, sha256: str, filename: str) -> StoredWheel | None:
+        path = self.root / "wheels" / sha256 / filename
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return None
+        if not (path.parent / _facts_name(filename)).is_file():
+            return None
+        return StoredWheel(path=path, filename=filename, sha256=sha256, size=size)
+
+    def _admit(self, path: Path, filename: str, sha256: str | None, location: str) -> StoredWheel:
+        """Verify the wheel at `path`, alone in a temporary folder, and move it in."""
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if sha256 is not None and found != sha256:
+                raise ConfigError(
+                    f"{filename} does not have the hash that the lock gives",
+                    why=f"expected sha256 {sha256}, found {found} at {_shown(location)}",
+                    fix="find out why the file changed; if it is right, lock again",
+                )
+            wheel = read_wheel(file, filename)
+            if name := overlapping(wheel):
+                raise broken(filename, f"{name} lies inside another of its entries")
+            observations = [o for entry in wheel.entries for o in _observed(file, wheel, entry)]
+        facts = {"format": FORMAT, "observations": [to_json(o) for o in observations]}
+        (path.parent / _facts_name(filename)).write_text(json.dumps(facts), encoding="utf-8")
+        target = self.root / "wheels" / found
+        self._settle(path.parent, target, filename)
+        stored = target / filename
+        return StoredWheel(path=stored, filename=filename, sha256=found, size=stored.stat().st_size)
+
+    def _settle(self, folder: Path, target: Path, filename: str) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(target)
+        except OSError:
+            # It is there already: another run brought it, or it is known by another name.
+            for name in (filename, _facts_name(filename)):
+                (folder / name).replace(target / name)
+
+    def _observations(self, wheel: StoredWheel) -> tuple[Observation, ...]:
+        path = wheel.path.parent / _facts_name(wheel.filename)
+        try:
+            return _facts(path)
+        except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
+            with self._temporary() as folder:
+                copy = folder / wheel.filename
+                shutil.copyfile(wheel.path, copy)
+                self._admit(copy, wheel.filename, wheel.sha256, str(wheel.path))
+            return _facts(path)
+
+    def planned(
+        self, wheel: StoredWheel, layout: Layout, *, leave_out: frozenset[str] = frozenset()
+    ) -> PlannedWheel:
+        key = hashlib.sha256(
+            "\0".join([FORMAT, wheel.sha256, repr(layout), *sorted(leave_out)]).encode()
+        ).hexdigest()
+        path = self.root / "plans" / key
+        try:
+            return _planned_from(path.read_bytes(), wheel)
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            made = self._plan(wheel, layout, leave_out)
+            self._write(path, _planned_bytes(made))
+            return made
+
+    def _plan(self, wheel: StoredWheel, layout: Layout, leave_out: frozenset[str]) -> PlannedWheel:
+        observed = {o.path: o for o in self._observations(wheel)}
+        with wheel.path.open("rb") as file:
+            parsed = read_wheel(file, wheel.filename)
+            tar = [m for m in installed(parsed, file, layout) if m.path not in leave_out]
+            observations: list[Observation] = []
+            for entry in parsed.entries:
+                path = destination(parsed, entry.name, layout)
+                if entry.name in observed and path not in leave_out:
+                    observations.append(moved(observed[entry.name], path))
+            # What is written anew for the layer, scripts above all, is looked at as it will be.
+            rewritten = {m.path for m in tar if isinstance(m, Content)}
+            observations = [o for o in observations if o.path not in rewritten]
+            observations += [
+                o for member in tar if isinstance(member, Content) for o in observe_content(member)
+            ]
+            return PlannedWheel(
+                wheel=wheel,
+                plan=plan(tar),
+                members=tuple(member_facts(m) for m in tar),
+                crcs={m.path: _crc(m) for m in tar},
+                observations=tuple(observations),
+            )
+
+    def recall(self, kind: str, key: str) -> str | None:
+        try:
+            return (self.root / kind / key).read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+    def remember(self, kind: str, key: str, text: str) -> None:
+        self._write(self.root / kind / key, text.encode())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with self._temporary() as folder:
+            (folder / path.name).write_bytes(data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (folder / path.name).replace(path)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        try:
+            parent = self.root / "tmp"
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent))
+        except OSError as error:
+            raise CommandError(
+                f"the store {self.root} can not be written",
+                why=error.strerror or str(error),
+                fix="free some space, mend its permissions, or name another place:"
+                " PACKAGER_CACHE_DIR",
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _facts_name(filename: str) -> str:
+    return f"{filename}.facts.json"
+
+
+def _facts(path: Path) -> tuple[Observation, ...]:
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if facts["format"] != FORMAT:
+        raise ValueError(facts["format"])
+    return tuple(from_json(value) for value in facts["observations"])
+
+
+def _shown(location: str) -> str:
+    """A location without the credentials it may carry."""
+    scheme, separator, rest = location.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else location
+
+
+def _crc(member: TarMember) -> int:
+    match member:
+        case Symlink():
+            return 0
+        case Content():
+            return zlib.crc32(member.data)
+        case Span() | Stored():
+            return member.crc
+
+
+def _observed(file: BinaryIO, wheel: Wheel, entry: Entry) -> tuple[Observation, ...]:
+    """Inflate an entry to its end, which proves it sound, and observe it on the way."""
+    with tempfile.SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY_BYTES) as spool:
+        chunks = inflate(file, entry, wheel.filename)
+        head = b""
+        for chunk in chunks:
+            head = head or chunk[:HEAD_BYTES]
+            spool.write(chunk)
+
+        def opened() -> BinaryIO:
+            spool.seek(0)
+            return cast("BinaryIO", spool)
+
+        return observe(entry.name, head, opened)
+
+
+def _planned_bytes(planned: PlannedWheel) -> bytes:
+    facts = json.dumps(
+        {
+            "members": [[m.path, m.mode, m.size] for m in planned.members],
+            "crcs": list(planned.crcs.values()),
+            "observations": [to_json(o) for o in planned.observations],
+        }
+    ).encode()
+    body = struct.pack("<Q", len(facts)) + facts + planned.plan.to_bytes()
+    return hashlib.sha256(body).digest() + body
+
+
+def _planned_from(data: bytes, wheel: StoredWheel) -> PlannedWheel:
+    """Raise `ValueError` for anything but what `_planned_bytes` gave."""
+    body = memoryview(data)[32:]
+    if hashlib.sha256(body).digest() != data[:32]:
+        raise ValueError("a damaged plan")
+    (length,) = struct.unpack_from("<Q", body)
+    facts = json.loads(bytes(body[8 : 8 + length]))
+    members = tuple(
+        Member(path=path, kind="file", mode=mode, size=size)
+        for path, mode, size in facts["members"]
+    )
+    return PlannedWheel(
+        wheel=wheel,
+        plan=Plan.from_bytes(body[8 + length :]),
+        members=members,
+        crcs=dict(zip((m.path for m in members), facts["crcs"], strict=True)),
+        observations=tuple(from_json(value) for value in facts["observations"]),
+    )

@@ -1,0 +1,133 @@
+"""Resolving with uv: what a project asks for becomes a PEP 751 text for one target."""
+
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from packaging.specifiers import SpecifierSet
+from uv import find_uv_bin
+
+from packager.adapters.process import run
+from packager.errors import CommandError, ConfigError
+from packager.target import Target
+
+GLIBC_LEVELS: Final = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+"""The `manylinux_2_N` that uv takes as --python-platform; the next lower one serves the rest."""
+
+UNREACHABLE: Final = (
+    "Failed to fetch",
+    "Request failed",
+    "client error (Connect)",
+    "Failed to download",
+)
+"""How uv says that the network or an index failed, and not the requirements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uv:
+    """The `uv` that is installed with packager. Its own settings and environment are honoured."""
+
+    env: Mapping[str, str]
+
+    def compile(
+        self,
+        requirements: Sequence[str],
+        *,
+        root: Path,
+        target: Target,
+        extras: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> str:
+        options = [f"--extra={extra}" for extra in extras] + [f"--group={g}" for g in groups]
+        return self._compile(
+            requirements, root, target, ["--python-platform", _platform(target), *options]
+        )
+
+    def available(self, name: str, version: str, *, root: Path, target: Target) -> tuple[str, ...]:
+        text = self._compile(
+            ["-"], root, target, ["--universal", "--no-deps"], input_=f"{name}=={version}\n"
+        )
+        packages = tomllib.loads(text).get("packages", [])
+        return tuple(
+            wheel.get("name") or (wheel.get("url") or wheel.get("path", "")).rpartition("/")[2]
+            for package in packages
+            for wheel in package.get("wheels", ())
+        )
+
+    def _compile(
+        self,
+        requirements: Sequence[str],
+        root: Path,
+        target: Target,
+        options: Sequence[str],
+        input_: str | None = None,
+    ) -> str:
+        return self._run(
+            [
+                *("pip", "compile", *requirements, "--format", "pylock.toml"),
+                *("--python-version", target.python, *options),
+                *(f"--excludes={_excludes()}", "--no-header", "--no-annotate"),
+            ],
+            root,
+            input_,
+        )
+
+    def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
+        document = tomllib.loads(lock.read_text(encoding="utf-8"))
+        # `--locked` asks for an interpreter that the project allows; where ours is none, the lock
+        # is taken as it is, rather than fetching a Python only to compare two files.
+        current = ".".join(map(str, sys.version_info[:3]))
+        admits = SpecifierSet(document.get("requires-python", "")).contains(current)
+        options = [f"--extra={extra}" for extra in extras] + [f"--group={g}" for g in groups]
+        return self._run(
+            [
+                *("export", "--locked" if admits else "--frozen", "--format", "pylock.toml"),
+                *("--no-emit-project", "--no-dev", "--no-header", "--no-annotate", *options),
+            ],
+            lock.parent,
+            None,
+        )
+
+    def _run(self, arguments: Sequence[str], cwd: Path, input_: str | None) -> str:
+        # Our own interpreter is named so that uv looks for no other: none is ever started.
+        argv = [find_uv_bin(), *arguments, "--python", sys.executable, "--no-python-downloads"]
+        done = run(
+            [*argv, "--quiet", "--no-progress", "--color", "never"],
+            cwd=cwd,
+            env=self.env,
+            input_=input_,
+            check=False,
+        )
+        if done.returncode == 0:
+            return done.stdout
+        why = done.stderr.strip().removeprefix("error: ").replace("\n", "\n       ")
+        if any(sign in why for sign in UNREACHABLE):
+            raise CommandError(
+                "a package index can not be reached",
+                why=why,
+                fix="check the network, the proxy and UV_DEFAULT_INDEX, and try again",
+            )
+        if "needs to be updated" in why:
+            raise ConfigError(
+                f"{cwd / 'uv.lock'} is older than pyproject.toml",
+                why=why.splitlines()[0],
+                fix="run `uv lock`",
+            )
+        raise ConfigError(
+            f"the dependencies in {cwd} can not be resolved",
+            why=why,
+            fix="correct the requirement it names",
+        )
+
+
+def _platform(target: Target) -> str:
+    minor = max(level for level in GLIBC_LEVELS if level <= target.glibc[1])
+    return f"{target.arch.machine}-manylinux_2_{minor}"
+
+
+def _excludes() -> Path:
+    """`lockfiles.PROVIDED` as a file: keeps uv from looking at pyspark, 300 MB of source."""
+    return Path(__file__).parent.parent / "data" / "provided.txt"

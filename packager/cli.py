@@ -1,0 +1,390 @@
+"""Command line. Commands translate words to settings, call the pipeline, print; nothing more."""
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from packager import __version__
+from packager.console import Console
+from packager.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
+    from packager.pipeline import Packed
+    from packager.project import Project
+    from packager.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ProjectPath = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PATH]", help="Project folder or .py file; else found from here."),
+]
+Release = Annotated[
+    str | None,
+    typer.Option("--release", "-r", metavar="LABEL", help="As in emr-7.13.0."),
+]
+Arch = Annotated[
+    list[str] | None,
+    typer.Option("--arch", "-a", metavar="ARCH", help="amd64 (default), arm64, or all."),
+]
+Python = Annotated[
+    str | None,
+    typer.Option("--python", metavar="X.Y", help="Python, if not the release's own."),
+]
+Out = Annotated[
+    str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the archives [dist].")
+]
+S3Uri = Annotated[
+    str | None,
+    typer.Option("--s3-uri", metavar="URI", help="Where the artifacts are, e.g. s3://bucket/jobs."),
+]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option("--conf", "-c", metavar="KEY=VALUE", help="A Spark property; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and data only.")]
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if wanted:
+        typer.echo(f"packager {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def packager(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Package PySpark projects for Amazon EMR Serverless.
+
+    Start with `packager pack` in a project's folder.
+    """
+    del version
+    if debug:
+        os.environ["PACKAGER_DEBUG"] = "1"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # CI cancels with it; clean up too
+
+
+@app.command()
+def pack(
+    path: ProjectPath = None,
+    release: Release = None,
+    arch: Arch = None,
+    python: Python = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="layers (default): dependencies and app apart; or single."),
+    ] = None,
+    entry_point: Annotated[
+        str | None,
+        typer.Option("--entry-point", "-e", metavar="FILE", help="Script that starts the job."),
+    ] = None,
+    extra: Annotated[
+        list[str] | None, typer.Option("--extra", metavar="NAME", help="Extra to install.")
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Dependency group to install."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATTERN", help="Files a folder's app leaves out."),
+    ] = None,
+    out: Out = None,
+    s3_uri: S3Uri = None,
+    conf: Conf = None,
+    cache_dir: Annotated[
+        str | None, typer.Option("--cache-dir", metavar="DIR", help="Folder of the wheel store.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build and check the archives of a project; print sparkSubmitParameters."""
+    from packager.adapters import connect
+    from packager.pipeline import pack as run_pack
+
+    console = Console(quiet=quiet, json=json)
+    flags = {
+        "release": release,
+        "arch": arch,
+        "python": python,
+        "layout": layout,
+        "entry_point": entry_point,
+        "extras": extra,
+        "groups": group,
+        "exclude": exclude,
+        "out": out,
+        "s3_uri": s3_uri,
+        "conf": _conf(conf),
+        "cache_dir": cache_dir,
+    }
+    project, settings = _settings(path, flags)
+    assert project is not None  # noqa: S101  # it is required here
+    ports = connect(cache_dir=settings.cache_dir, env=os.environ, say=console.say)
+    packed = run_pack(project, settings, ports, console.say)
+    _show_packed(packed, settings, console)
+    if not all(p.report.passed for p in packed):
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+@app.command()
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Records or archives; the records in dist if not given."
+        ),
+    ] = None,
+    release: Release = None,
+    arch: Arch = None,
+    python: Python = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check archives, ours or anyone's, against a release and an architecture."""
+    from packager.checks import report_text
+    from packager.recorded import reports_on
+
+    console = Console(quiet=quiet, json=json)
+    flags = {"release": release, "arch": arch, "python": python}
+    project, settings = _settings(None, flags, required=False)
+    folder = Path.cwd() if project is None else project.root / settings.out
+    reports = reports_on(tuple(paths or ()), folder, settings, chosen=flags)
+    if json:
+        console.document({subject: report.to_json() for subject, report in reports})
+    else:
+        for subject, report in reports:
+            if not quiet or not report.passed:
+                console.data(report_text(report, subject=subject))
+    if not all(report.passed for _, report in reports):
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+@app.command()
+def conf(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RECORD]", help="Record; the one in dist if not given."),
+    ] = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="spark-submit, json, spark-defaults, spark-defaults-json, start-job-run.",
+        ),
+    ] = "spark-submit",
+    release: Release = None,
+    arch: Arch = None,
+    s3_uri: S3Uri = None,
+    conf: Conf = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--argument", metavar="TEXT", help="Argument of the job; may be repeated."),
+    ] = None,
+) -> None:
+    """Print the Spark configuration of packed archives."""
+    from packager.recorded import find_record, job_of, target_of
+    from packager.sparkconf import emitter
+
+    emit = emitter(format_)
+    project, settings = _settings(
+        None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
+    )
+    folder = Path.cwd() if project is None else project.root / settings.out
+    found = find_record(path, folder, release=release, arch=settings.arch[0] if arch else None)
+    job = job_of(
+        found,
+        target_of(found.record, settings),
+        s3_uri=settings.s3_uri,
+        conf=_conf(conf),
+        arguments=argument or (),
+    )
+    Console().data(emit(job))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Record; else the one in dist.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGUMENT]...", help="Arguments of the job.")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run on a Spark cluster that lives on this machine.")
+    ] = False,
+    release: Release = None,
+    arch: Arch = None,
+    conf: Conf = None,
+    spark_home: Annotated[
+        Path | None, typer.Option("--spark-home", metavar="DIR", help="Spark to run on.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=8, help="Local workers.")] = 2,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Spark's log.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run packed archives as a job."""
+    from packager.adapters.spark import find_java, find_spark, run_local
+    from packager.recorded import find_record, job_of, target_of
+
+    if not local:
+        raise ConfigError(
+            "say where to run",
+            why="jobs run on this machine so far",
+            fix="packager run --local",
+        )
+    console = Console(quiet=quiet)
+    project, settings = _settings(None, {"release": release, "arch": arch}, required=False)
+    folder = Path.cwd() if project is None else project.root / settings.out
+    chosen = settings.arch[0] if arch else None
+    if record is None and chosen is None:
+        chosen = _host_arch()
+    found = find_record(record, folder, release=release, arch=chosen)
+    target = target_of(found.record, settings)
+    job = job_of(found, target, s3_uri=None, conf=_conf(conf), arguments=arguments or ())
+    script = found.record.artifact("entry-point")
+    if script is None:
+        raise ConfigError(
+            "the record has no entry point",
+            why="a job starts with a script",
+            fix="set `entry-point` in [tool.packager], or --entry-point, and pack again",
+        )
+    status = run_local(
+        {a.kind: found.path(a) for a in found.record.artifacts if a is not script},
+        found.path(script),
+        job.arguments,
+        conf=job.conf.entries,
+        spark=find_spark(os.environ, spark_home, wanted=target.release.spark, say=console.say),
+        java=find_java(os.environ),
+        python=target.python,
+        env=os.environ,
+        say=console.say,
+        out=console.data,
+        workers=workers,
+        verbose=verbose,
+    )
+    if status:
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+@app.command()
+def releases(
+    label: Annotated[str | None, typer.Argument(metavar="[LABEL]", help="One release.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what is known of every EMR Serverless release."""
+    from packager.releases import find_release, release_json, release_sheet, releases_table
+
+    console = Console(json=json)
+    _, settings = _settings(None, {}, required=False)
+    if label is not None:
+        release = find_release(label, settings.releases)
+        if json:
+            console.document(release_json(release))
+        else:
+            console.data(release_sheet(release))
+    elif json:
+        console.document([release_json(release) for release in settings.releases.values()])
+    else:
+        console.data(releases_table(settings.releases))
+
+
+@app.command()
+def config(path: ProjectPath = None, json: Json = False) -> None:
+    """Show every setting, its value and where it comes from."""
+    from packager.settings import OPTIONS
+
+    _, settings = _settings(path, {})
+    rows = [
+        (o.name.replace("_", "-"), getattr(settings, o.name), settings.origins[o.name])
+        for o in OPTIONS
+    ]
+    if json:
+        Console().document({name: {"value": value, "from": origin} for name, value, origin in rows})
+        return
+    for name, value, origin in rows:
+        text = ", ".join(value) if isinstance(value, tuple) else value
+        Console().data(f"{name:<12} {text or '-':<28} {origin}")
+
+
+def _settings(
+    path: Path | None, flags: Mapping[str, Any], *, required: bool = True
+) -> "tuple[Project | None, Settings]":
+    from packager.project import find_project
+    from packager.settings import resolve
+
+    cwd = Path.cwd()
+    try:
+        project = find_project(path, cwd)
+    except ConfigError:
+        if required or (cwd / "pyproject.toml").is_file():
+            raise
+        return None, resolve(flags, os.environ, {}, None)
+    settings = resolve(flags, os.environ, project.settings, project.root / "pyproject.toml")
+    return project, settings
+
+
+def _conf(values: list[str] | None) -> Mapping[str, str]:
+    conf: dict[str, str] = {}
+    for value in values or ():
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--conf {value!r} is not KEY=VALUE", fix="write it so")
+        if conf.get(key, text) != text:
+            raise ConfigError(
+                f"--conf {key} is given twice: {conf[key]!r} and {text!r}", fix="keep one of them"
+            )
+        conf[key] = text
+    return conf
+
+
+def _host_arch() -> str | None:
+    """Our name of this machine's architecture, for the choice between two records."""
+    import platform
+
+    from packager.target import ARCHES
+
+    machine = platform.machine().lower()
+    return next((a.name for a in ARCHES.values() if machine in {a.machine, a.name}), None)
+
+
+def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Console) -> None:
+    from packager.checks import report_text
+    from packager.recorded import Found, job_of, target_of
+    from packager.sparkconf import emitter
+
+    documents = []
+    for item in packed:
+        record, folder = item.record, item.path.parent
+        found = Found(record=record, folder=folder)
+        job = job_of(
+            found, target_of(record, settings), s3_uri=settings.s3_uri, conf={}, arguments=()
+        )
+        subject = f"{record.release} {record.arch}, Python {record.python}"
+        for artifact in record.artifacts:
+            console.say(f"{artifact.size / 1e6:9.2f} MB  {folder / artifact.file}")
+        report = report_text(item.report, subject=subject)
+        (console.say if item.report.passed else console.warn)(report)
+        if console.json:
+            documents.append({"record": str(item.path), "conf": dict(job.conf.entries)})
+        elif item.report.passed:
+            console.say(f"sparkSubmitParameters for {subject}:")
+            console.data(emitter("spark-submit")(job))
+    if console.json:
+        console.document(documents)

@@ -1,0 +1,75 @@
+"""What an environment and an app layer are made of besides wheels, and what that shows. Pure.
+
+`bin/python` is a link to the interpreter the release has. The environment is a virtual environment
+without a build machine: `pyvenv.cfg` names the directory of that interpreter and nothing else.
+"""
+
+import io
+from pathlib import PurePosixPath
+from typing import Final
+
+from packager.facts import HEAD_BYTES, Member, Observation, observe
+from packager.tarball import FILE_MODE, Content, Span, Stored, Symlink, TarMember
+from packager.target import Target
+from packager.wheels import Layout
+
+LINK_TO_APP: Final = "packager-app.pth"
+"""Puts the app, unpacked beside the environment, on `sys.path` as if it were one tree."""
+
+APP_LAYOUT: Final = Layout(
+    site_packages="", headers="include", python="../../environment/bin/python"
+)
+
+
+def environment_layout(target: Target) -> Layout:
+    return Layout(
+        site_packages=target.site_packages,
+        headers=f"include/site/python{target.python}",
+        python="python",
+    )
+
+
+def skeleton(target: Target, *, with_app_layer: bool) -> tuple[TarMember, ...]:
+    """The files of an empty environment."""
+    interpreter = PurePosixPath(target.interpreter.path)
+    # The keys that the standard library's `site` reads, and what tools show as the version.
+    config = (
+        f"home = {interpreter.parent}\n"
+        f"include-system-site-packages = false\n"
+        f"version = {target.python}\n"
+    )
+    link: tuple[TarMember, ...] = ()
+    if with_app_layer:
+        up = "../" * (len(target.site_packages.split("/")) + 1)
+        link = (
+            Content(
+                path=f"{target.site_packages}/{LINK_TO_APP}",
+                mode=FILE_MODE,
+                data=f"{up}app\n".encode(),
+            ),
+        )
+    return (
+        Symlink(path="bin/python", link=str(interpreter)),
+        Symlink(path="bin/python3", link="python"),
+        Symlink(path=f"bin/python{target.python}", link="python"),
+        *link,
+        # Fedora's family, Amazon Linux with it, looks for compiled packages in lib64.
+        Symlink(path="lib64", link="lib"),
+        Content(path="pyvenv.cfg", mode=FILE_MODE, data=config.encode()),
+    )
+
+
+def member_facts(member: TarMember) -> Member:
+    match member:
+        case Symlink():
+            return Member(path=member.path, kind="symlink", mode=0o777, size=0, link=member.link)
+        case Content():
+            size = len(member.data)
+            return Member(path=member.path, kind="file", mode=member.mode, size=size)
+        case Span() | Stored():
+            return Member(path=member.path, kind="file", mode=member.mode, size=member.size)
+
+
+def observe_content(member: Content) -> tuple[Observation, ...]:
+    data = bytes(member.data)
+    return observe(member.path, data[:HEAD_BYTES], lambda: io.BytesIO(data))

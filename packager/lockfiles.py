@@ -1,0 +1,314 @@
+"""From a lock to the files of one target. Pure: texts in, pins out.
+
+Every kind of lock arrives here as a PEP 751 text: `pylock.toml` is one, uv writes one of its own
+lock, and uv resolves requirements into one. `packaging` selects from it for a *foreign* target.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+    PylockSelectError,
+    PylockValidationError,
+)
+from packaging.tags import Tag
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+
+from packager.errors import ConfigError
+from packager.target import Target
+
+PROVIDED: Final = frozenset({"pyspark", "py4j", "pyspark-client", "pyspark-connect"})
+"""What EMR brings itself. A copy in the environment would shadow EMR's own Spark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One wheel to install."""
+
+    name: str
+    version: str
+    filename: str
+    location: str
+    """A URL, or the path of a file."""
+    sha256: str | None
+    """None only for a local file that the lock gives no hash for."""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A distribution that has to be built: a folder or a source archive."""
+
+    name: str
+    version: str | None
+    location: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A package with no file for the target."""
+
+    name: str
+    version: str
+    target: str
+    available: tuple[str, ...]
+    """Names of the wheels there are."""
+    note: str = ""
+    """Why its source is no way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a lock gives for one target."""
+
+    pins: tuple[Pin, ...]
+    sources: tuple[Source, ...]
+    missing: tuple[Missing, ...]
+    dropped: tuple[str, ...]
+    """`PROVIDED` packages that the lock names."""
+
+
+def select(
+    text: str,
+    target: Target,
+    *,
+    origin: Path,
+    base: Path,
+    extras: Collection[str] = (),
+    groups: Collection[str] | None = None,
+    hashes: Mapping[str, frozenset[str]] | None = None,
+) -> Selection:
+    """Select what to install on `target` from the PEP 751 `text`.
+
+    `origin` is the file the user knows, for messages; relative paths start at `base`. With
+    `hashes`, only files whose SHA-256 stands there for their package are taken. Raise `ConfigError`
+    where the lock is broken, or does not cover the target.
+    """
+    try:
+        lock = Pylock.from_dict(tomllib.loads(text))
+        packages, dropped = _without_provided(lock.packages)
+        if hashes is not None:
+            packages = [_hashed(p, hashes, origin) for p in packages]
+        tags = list(target.tags())
+        packages = [_with_fallback(p, frozenset(tags)) for p in packages]
+        chosen = list(
+            replace(lock, packages=packages).select(
+                environment=target.markers(), tags=tags, extras=extras, dependency_groups=groups
+            )
+        )
+    except (
+        PylockValidationError,
+        PylockSelectError,
+        InvalidWheelFilename,
+        tomllib.TOMLDecodeError,
+    ) as error:
+        raise ConfigError(
+            f"{origin} can not be used for {target.release.label} with Python {target.python}",
+            why=str(error),
+            fix="lock again for this Python, or choose another release",
+        ) from error
+    pins: list[Pin] = []
+    sources: list[Source] = []
+    missing: list[Missing] = []
+    for package, file in sorted(chosen, key=lambda pair: pair[0].name):
+        match file:
+            case PackageWheel():
+                pins.append(_pin(package, file, base))
+            case PackageArchive(path=path, url=url) if (path or url or "").endswith(".whl"):
+                pins.append(_archive_pin(package, file, base))
+            case PackageSdist() if file.path == _NOTHING:
+                missing.append(_missing(package, target))
+            case PackageSdist() | PackageArchive():
+                sources.append(
+                    Source(
+                        name=package.name,
+                        version=str(package.version) if package.version else None,
+                        location=_location(file.url, file.path, base),
+                        sha256=file.hashes.get("sha256"),
+                    )
+                )
+            case PackageDirectory():
+                sources.append(
+                    Source(
+                        name=package.name,
+                        version=None,
+                        location=_location(None, file.path, base),
+                        sha256=None,
+                    )
+                )
+            case PackageVcs():
+                raise ConfigError(
+                    f"{package.name} comes from a repository ({file.type})",
+                    why="only wheels, source archives and folders can be packed yet",
+                    fix="pin a released version, or a URL of an archive",
+                )
+    return Selection(
+        pins=tuple(pins), sources=tuple(sources), missing=tuple(missing), dropped=dropped
+    )
+
+
+_NOTHING: Final = "no file for the target"
+"""Path of the stand-in that `_with_fallback` gives a package."""
+
+
+def _without_provided(packages: Sequence[Package]) -> tuple[list[Package], tuple[str, ...]]:
+    kept = [p for p in packages if p.name not in PROVIDED]
+    return kept, tuple(sorted({p.name for p in packages} & PROVIDED))
+
+
+def _with_fallback(package: Package, tags: frozenset[Tag]) -> Package:
+    """Let a package that has wheels, but none for the target, be selected all the same.
+
+    The selection would end at the first; users want to see all of them. Wheels for other platforms
+    prove that the package is compiled, so its source is no way out either.
+    """
+    if package.wheels is None:
+        return package
+    wheels = [(w, parse_wheel_filename(w.filename)[3]) for w in package.wheels]
+    if any(found & tags for _, found in wheels):
+        return package
+    if package.sdist is not None and not wheels:
+        return package
+    return replace(package, sdist=PackageSdist(path=_NOTHING, hashes={"sha256": ""}))
+
+
+def _hashed(package: Package, hashes: Mapping[str, frozenset[str]], origin: Path) -> Package:
+    allowed = hashes.get(package.name)
+    if package.directory is not None:
+        return package
+    if allowed is None:
+        raise ConfigError(
+            f"{origin} has no hash for {package.name}",
+            why="when one requirement has hashes, all must, those of dependencies included",
+            fix="write the file with all of them: uv pip compile --generate-hashes",
+        )
+    wheels = [w for w in package.wheels or () if w.hashes.get("sha256") in allowed]
+    sdist = (
+        package.sdist if package.sdist and package.sdist.hashes.get("sha256") in allowed else None
+    )
+    if not wheels and sdist is None and package.archive is None:
+        raise ConfigError(
+            f"the hashes of {package.name} {package.version} in {origin} do not match",
+            why="no file that the index has for it has one of these hashes",
+            fix="lock again; if nothing else changed, find out why the files did",
+        )
+    return replace(package, wheels=wheels or None, sdist=sdist)
+
+
+def _pin(package: Package, wheel: PackageWheel, base: Path) -> Pin:
+    return Pin(
+        name=package.name,
+        version=str(package.version or parse_wheel_filename(wheel.filename)[1]),
+        filename=wheel.filename,
+        location=_location(wheel.url, wheel.path, base),
+        sha256=wheel.hashes.get("sha256"),
+        size=wheel.size,
+    )
+
+
+def _archive_pin(package: Package, archive: PackageArchive, base: Path) -> Pin:
+    location = _location(archive.url, archive.path, base)
+    filename = location.rpartition("/")[2]
+    return Pin(
+        name=package.name,
+        version=str(parse_wheel_filename(filename)[1]),
+        filename=filename,
+        location=location,
+        sha256=archive.hashes.get("sha256"),
+        size=archive.size,
+    )
+
+
+def _location(url: str | None, path: str | None, base: Path) -> str:
+    if path is not None:
+        return str(base / path)
+    return (url or "").partition("#")[0]
+
+
+def _missing(package: Package, target: Target) -> Missing:
+    return Missing(
+        name=package.name,
+        version=str(package.version),
+        target=f"{target.release.label} {target.arch.name} Python {target.python}",
+        available=tuple(w.filename for w in package.wheels or ()),
+    )
+
+
+def missing_error(missing: Sequence[Missing]) -> ConfigError:
+    """All packages without a wheel at once, each with what there is."""
+    lines = [f"{m.name} {m.version} for {m.target}: {_available(m)}" for m in missing]
+    names = sorted({m.name for m in missing})
+    return ConfigError(
+        f"no wheel for the target: {', '.join(names)}",
+        why="\n       ".join(lines),
+        fix="pin a version that has one, choose a release with another Python or C library,"
+        " or leave the package out",
+    )
+
+
+def _available(missing: Missing) -> str:
+    if not missing.available:
+        return missing.note or "it has no wheels at all"
+    tags = sorted({name.removesuffix(".whl").split("-", 2)[2] for name in missing.available})
+    machine = [t for t in tags if "linux" in t] or tags
+    more = f" and {len(machine) - 4} others" if len(machine) > 4 else ""
+    return "there are " + ", ".join(machine[:4]) + more
+
+
+_HASH: Final = re.compile(r"--hash[= ]\s*(\w+):([0-9a-fA-F]+)")
+_NAME: Final = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_INCLUDE: Final = re.compile(r"\s*(?:-r|--requirement)[= ]?\s*(.+)")
+_CONSTRAINT: Final = re.compile(r"\s*(?:-c|--constraint)[= ]?\s*(.+)")
+
+
+def requirement_lines(path: Path) -> Iterator[tuple[Path, str]]:
+    """The logical lines of a requirements file and of those it includes, each with its file.
+
+    Raise `ConfigError` for a file that can not be read, or that includes itself.
+    """
+    yield from _lines(path, ())
+
+
+def _lines(path: Path, seen: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+    if path in seen:
+        raise ConfigError(f"{path} includes itself", fix="remove one of the `-r` lines")
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        including = f"{seen[-1]} includes it; " if seen else ""
+        raise ConfigError(f"{path} can not be read", why=f"{including}{error}") from error
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", line).strip()  # noqa: PLW2901  # the line, cleaned
+        if not line:
+            continue
+        yield path, line
+        if match := _INCLUDE.fullmatch(line) or _CONSTRAINT.fullmatch(line):
+            yield from _lines(path.parent / match[1].strip("\"'"), (*seen, path))
+
+
+def requirement_hashes(path: Path) -> Mapping[str, frozenset[str]] | None:
+    """The SHA-256 hashes a requirements file allows for each package, or None if it has none."""
+    found: dict[str, frozenset[str]] = {}
+    for _, line in requirement_lines(path):
+        hashes = frozenset(value.lower() for kind, value in _HASH.findall(line) if kind == "sha256")
+        name = _NAME.match(line)
+        if hashes and name:
+            key = canonicalize_name(name[1])
+            found[key] = found.get(key, frozenset()) | hashes
+    return found or None

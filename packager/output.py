@@ -1,0 +1,40 @@
+"""Files that are whole or not there: written under another name beside their own, then renamed."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from packager.errors import CommandError, ConfigError
+from packager.tarball import FILE_MODE
+
+
+@contextlib.contextmanager
+def new_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+    """A file under a temporary name, which `settle` gives its own; without that, it vanishes."""
+    try:
+        number, name = tempfile.mkstemp(prefix=".packager-", dir=folder)
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be written to {folder}", why=error.strerror or str(error), fix="--out"
+        ) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(number, "wb") as file:
+
+            def settle(path: Path) -> None:
+                file.flush()
+                temporary.chmod(FILE_MODE)  # mkstemp's 0600 would shut out the job's user
+                temporary.replace(path)
+
+            yield file, settle
+    except OSError as error:
+        raise CommandError(
+            f"{folder} can not be written",
+            why=error.strerror or str(error),
+            fix="free some space, or choose another folder: --out",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,467 @@
+"""The steps, as functions over values and ports: from a project to archives, a report, a record."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from packaging.utils import parse_wheel_filename
+
+from packager import __version__
+from packager.checks import Report, check_archives
+from packager.environment import (
+    APP_LAYOUT,
+    environment_layout,
+    member_facts,
+    observe_content,
+    skeleton,
+)
+from packager.errors import CommandError, ConfigError
+from packager.facts import ArchiveFacts, ArchiveKind, archive_facts
+from packager.lockfiles import (
+    Missing,
+    Pin,
+    Selection,
+    Source,
+    missing_error,
+    requirement_hashes,
+    requirement_lines,
+    select,
+)
+from packager.output import new_file
+from packager.ports import PlannedWheel, Ports, StoredWheel
+from packager.project import (
+    Project,
+    app_files,
+    entry_point,
+    plain_name,
+    read_text,
+    read_toml,
+    source_digest,
+)
+from packager.record import (
+    Artifact,
+    ArtifactKind,
+    Record,
+    RecordedWheel,
+    to_text,
+)
+from packager.settings import Settings
+from packager.tarball import (
+    EXECUTABLE_MODE,
+    FILE_MODE,
+    Content,
+    Plan,
+    TarMember,
+    Written,
+    plan,
+    write,
+)
+from packager.target import Target
+from packager.wheels import Layout
+
+RESOLVED: Final = "resolved"
+"""Where the store remembers resolutions that can not change: of requirements with hashes."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """What `pack` made for one target."""
+
+    record: Record
+    path: Path
+    """Of the record's file; the artifacts lie beside it."""
+    report: Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The project's own part: a wheel, or files as they are."""
+
+    wheel: StoredWheel | None
+    files: tuple[TarMember, ...]
+
+
+def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[Packed, ...]:
+    """Make, check and record the archives of `project` for every target of `settings`.
+
+    The archives are written even if a check fails, for the user to look at; the report says so.
+    Nothing appears in the output folder before it is whole.
+    """
+    targets = settings.targets()
+    for target in targets:
+        _require_python(project, target)
+        _ = target.interpreter, target.glibc  # fail before anything is fetched
+    script = entry_point(project, settings.entry_point)
+    out = project.root / settings.out
+    with ThreadPoolExecutor(len(targets) + 1) as pool:
+        app = pool.submit(_app, project, settings, ports)
+        selections = tuple(pool.map(lambda t: _selection(project, t, settings, ports), targets))
+        built_app = app.result()
+    pairs = [
+        _without_sources(s, t, project, ports) for s, t in zip(selections, targets, strict=True)
+    ]
+    if missing := [m for selection, _ in pairs for m in selection.missing]:
+        raise missing_error(missing)
+    for name in sorted({name for selection, _ in pairs for name in selection.dropped}):
+        say(f"Left out {name}: EMR brings its own, which a copy would shadow")
+    stored = _fetched([selection for selection, _ in pairs], ports)
+    _make_folder(out)
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return tuple(
+            pool.map(
+                lambda job: _pack_target(
+                    project, settings, ports, built_app, script, out, say, *job
+                ),
+                [
+                    (target, selection, (*(stored[_key(p)] for p in selection.pins), *made))
+                    for target, (selection, made) in zip(targets, pairs, strict=True)
+                ],
+            )
+        )
+
+
+def _require_python(project: Project, target: Target) -> None:
+    wanted = project.requires_python
+    # The patch level of a release's Python is not known, so any that the project allows will do.
+    if wanted is not None and not any(
+        wanted.contains(f"{target.python}.{patch}") for patch in range(100)
+    ):
+        others = ", ".join(i.python for i in target.release.interpreters)
+        raise ConfigError(
+            f"{project.name} requires Python {wanted}, {target.release.label} runs {target.python}",
+            why=f"requires-python in {project.root / 'pyproject.toml'};"
+            f" the release has Python {others or 'unknown'}",
+            fix="widen requires-python, set `python`, or choose a release with another Python:"
+            " packager releases",
+        )
+
+
+def _app(project: Project, settings: Settings, ports: Ports) -> App:
+    if project.app == "wheel":
+        key = (
+            None
+            if project.dynamic
+            else hashlib.sha256(
+                f"{project.root}\0{source_digest(project.root)}".encode()
+            ).hexdigest()
+        )
+        wheel = ports.builder.project_wheel(project.root, key=key)
+        if why := _impure(wheel):
+            raise ConfigError(
+                f"the wheel of {project.name} is compiled: {wheel.filename}",
+                why=f"{why}; the wheels builder makes archives for any target on any machine",
+                fix="publish its compiled part as a package with wheels for the target",
+            )
+        return App(wheel=wheel, files=())
+    if project.app == "file":
+        return App(wheel=None, files=())
+    out = os.path.relpath(project.root / settings.out, project.root)
+    exclude = (*settings.exclude, out) if not out.startswith("..") else settings.exclude
+    return App(
+        wheel=None,
+        files=tuple(
+            _file_member(project.root / path, str(path)) for path in app_files(project, exclude)
+        ),
+    )
+
+
+def _file_member(path: Path, name: str) -> Content:
+    try:
+        mode = EXECUTABLE_MODE if path.stat().st_mode & 0o111 else FILE_MODE
+        return Content(path=name, mode=mode, data=path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can not be read", why=error.strerror or str(error), fix="mend its permissions"
+        ) from error
+
+
+def _impure(wheel: StoredWheel) -> str | None:
+    platforms = {tag.platform for tag in parse_wheel_filename(wheel.filename)[3]}
+    return None if platforms == {"any"} else f"it was built for {', '.join(sorted(platforms))}"
+
+
+def _selection(project: Project, target: Target, settings: Settings, ports: Ports) -> Selection:
+    lock, root = project.lock, project.root
+    if lock is None or project.lock_kind in {"requirements.txt", "setup.py"}:
+        _refuse_extras(settings, lock)
+    if lock is None:
+        return Selection(pins=(), sources=(), missing=(), dropped=())
+    extras, groups = settings.extras, settings.groups
+    match project.lock_kind:
+        case "pylock.toml":
+            text = read_text(lock)
+            return select(
+                text, target, origin=lock, base=root, extras=extras, groups=groups or None
+            )
+        case "uv.lock":
+            _read_lock_table(lock)
+            text = ports.resolver.export(lock, extras=extras, groups=groups)
+            return select(text, target, origin=lock, base=root)
+        case "requirements.txt":
+            hashes = requirement_hashes(lock)
+            text = _compiled_requirements(lock, target, ports, kept=hashes is not None)
+            return select(text, target, origin=lock, base=root, hashes=hashes)
+        case _:
+            text = ports.resolver.compile(
+                [lock.name], root=root, target=target, extras=extras, groups=groups
+            )
+            return select(text, target, origin=lock, base=root)
+
+
+def _refuse_extras(settings: Settings, lock: Path | None) -> None:
+    if settings.extras or settings.groups:
+        raise ConfigError(
+            "extras and groups can not be chosen here",
+            why=f"{lock.name if lock else 'the project'} has none",
+            fix="remove `extras` and `groups`, or describe the project in a pyproject.toml",
+        )
+
+
+def _read_lock_table(lock: Path) -> None:
+    """Let a broken lock be told with file and line, before uv sees it."""
+    read_toml(lock)
+
+
+def _compiled_requirements(lock: Path, target: Target, ports: Ports, *, kept: bool) -> str:
+    lines = [line for _, line in requirement_lines(lock)]
+    key = hashlib.sha256(
+        "\0".join(
+            [target.python, target.arch.name, str(target.glibc), str(lock.parent), *lines]
+        ).encode()
+    ).hexdigest()
+    # With a hash for every file the answer is settled, so it is asked for once.
+    if kept and (text := ports.store.recall(RESOLVED, key)):
+        return text
+    text = ports.resolver.compile([lock.name], root=lock.parent, target=target)
+    if kept:
+        ports.store.remember(RESOLVED, key, text)
+    return text
+
+
+def _without_sources(
+    selection: Selection, target: Target, project: Project, ports: Ports
+) -> tuple[Selection, tuple[StoredWheel, ...]]:
+    """Build what has no wheel, where that gives a pure one; the rest joins the missing."""
+    missing: list[Missing] = list(selection.missing)
+    made: list[StoredWheel] = []
+    for source in selection.sources:
+        wheel, absent = _built(source, target, project, ports)
+        if absent is not None:
+            missing.append(absent)
+        elif wheel is not None:
+            made.append(wheel)
+    return replace(selection, missing=tuple(missing)), tuple(made)
+
+
+def _built(
+    source: Source, target: Target, project: Project, ports: Ports
+) -> tuple[StoredWheel | None, Missing | None]:
+    absent = Missing(
+        name=source.name,
+        version=source.version or "",
+        target=f"{target.release.label} {target.arch.name} Python {target.python}",
+        available=(),
+    )
+    if source.version is not None and "://" in source.location:
+        wheels = ports.resolver.available(
+            source.name, source.version, root=project.root, target=target
+        )
+        if any(not name.endswith("-any.whl") for name in wheels):
+            # It is compiled on other platforms, so its source would be compiled here.
+            return None, replace(absent, available=wheels)
+    try:
+        wheel = ports.builder.source_wheel(source)
+    except CommandError as error:
+        note = f"it has no wheel, and its source can not be built here: {error.why or error.what}"
+        return None, replace(absent, note=note)
+    if why := _impure(wheel):
+        return None, replace(absent, note=f"it has no wheel, and its source is compiled: {why}")
+    return wheel, None
+
+
+def _fetched(selections: Sequence[Selection], ports: Ports) -> Mapping[str, StoredWheel]:
+    pins = {_key(pin): pin for selection in selections for pin in selection.pins}
+    wheels = ports.store.fetch(tuple(pins.values()))
+    return dict(zip(pins, wheels, strict=True))
+
+
+def _key(pin: Pin) -> str:
+    return pin.sha256 or pin.location
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be written to {out}",
+            why=error.strerror or str(error),
+            fix="choose another folder: --out",
+        ) from error
+
+
+def _pack_target(
+    project: Project,
+    settings: Settings,
+    ports: Ports,
+    app: App,
+    script: Path | None,
+    out: Path,
+    say: Say,
+    target: Target,
+    selection: Selection,
+    wheels: tuple[StoredWheel, ...],
+) -> Packed:
+    in_layers = settings.layout == "layers"
+    has_app = app.wheel is not None or bool(app.files)
+    tags = f"py{target.python.replace('.', '')}-{target.arch.name}"
+    own = () if in_layers or app.wheel is None else (app.wheel,)
+    layers = [
+        _Layer(
+            kind="environment",
+            name=f"{project.name}-environment-{tags}",
+            members=(
+                *skeleton(target, with_app_layer=in_layers and has_app),
+                *(() if in_layers else _under(target.site_packages, app.files)),
+            ),
+            wheels=_planned((*wheels, *own), environment_layout(target), ports, say),
+        )
+    ]
+    if in_layers and has_app:
+        app_wheels = () if app.wheel is None else (app.wheel,)
+        layers.append(
+            _Layer(
+                kind="app",
+                name=f"{project.name}-app",
+                members=app.files,
+                wheels=_planned(app_wheels, APP_LAYOUT, ports, say),
+            )
+        )
+    artifacts: list[Artifact] = []
+    bundle: list[ArchiveFacts] = []
+    for layer in layers:
+        artifact, facts = _write_layer(layer, out)
+        artifacts.append(artifact)
+        bundle.append(facts)
+    if script is not None:
+        artifacts.append(_copy_entry_point(script, out))
+    report = check_archives(tuple(bundle), target)
+    record = Record(
+        tool=f"packager {__version__}",
+        project=project.name,
+        version=project.version,
+        release=target.release.label,
+        arch=target.arch.name,
+        python=target.python,
+        layout=settings.layout,
+        builder="wheels",
+        lock=project.lock.name if project.lock else None,
+        lock_sha256=hashlib.sha256(project.lock.read_bytes()).hexdigest() if project.lock else None,
+        wheels=tuple(_recorded(w) for w in (*wheels, *((app.wheel,) if app.wheel else ()))),
+        dropped=selection.dropped,
+        artifacts=tuple(artifacts),
+        conf=dict(settings.conf),
+        report=report.to_json(),
+    )
+    path = out / record.name
+    with new_file(out) as (file, settle):
+        file.write(to_text(record).encode())
+        settle(path)
+    return Packed(record=record, path=path, report=report)
+
+
+def _recorded(wheel: StoredWheel) -> RecordedWheel:
+    name, version, _, _ = parse_wheel_filename(wheel.filename)
+    return RecordedWheel(
+        name=name, version=str(version), filename=wheel.filename, sha256=wheel.sha256
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    kind: ArchiveKind
+    name: str
+    """Of its file, without digest and extension."""
+    members: tuple[TarMember, ...]
+    """What comes from no wheel; it goes first."""
+    wheels: tuple[PlannedWheel, ...]
+
+
+def _under(prefix: str, files: tuple[TarMember, ...]) -> tuple[TarMember, ...]:
+    return tuple(replace(member, path=f"{prefix}/{member.path}") for member in files)
+
+
+def _planned(
+    wheels: Sequence[StoredWheel], layout: Layout, ports: Ports, say: Say
+) -> tuple[PlannedWheel, ...]:
+    """The wheels' parts of a layer. What two bring stands once: the first by name keeps it."""
+    seen: dict[str, tuple[str, int, int]] = {}
+    result: list[PlannedWheel] = []
+    for wheel in sorted(wheels, key=lambda w: w.filename):
+        planned = ports.store.planned(wheel, layout)
+        again = frozenset(m.path for m in planned.members if m.path in seen)
+        for path in sorted(again):
+            other, crc, size = seen[path]
+            member = next(m for m in planned.members if m.path == path)
+            if (planned.crcs[path], member.size) != (crc, size):
+                say(f"{path}: kept that of {other}, {wheel.filename} has another")
+        if again:
+            planned = ports.store.planned(wheel, layout, leave_out=again)
+        seen |= {m.path: (wheel.filename, planned.crcs[m.path], m.size) for m in planned.members}
+        result.append(planned)
+    return tuple(result)
+
+
+def _write_layer(layer: _Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:
+    own = plan(layer.members)
+    members = [
+        *(member_facts(m) for m in layer.members),
+        *(m for planned in layer.wheels for m in planned.members),
+    ]
+
+    def parts(stack: contextlib.ExitStack) -> Iterator[tuple[Plan, BinaryIO | None]]:
+        yield own, None
+        for planned in layer.wheels:
+            yield planned.plan, stack.enter_context(planned.wheel.path.open("rb"))
+
+    with new_file(out) as (file, settle), contextlib.ExitStack() as stack:
+        written = write(parts(stack), file)
+        path = out / f"{layer.name}-{written.sha256[:12]}.tar.gz"
+        settle(path)
+    facts = archive_facts(
+        path.name,
+        kind=layer.kind,
+        members=members,
+        observations=(
+            *(o for m in layer.members if isinstance(m, Content) for o in observe_content(m)),
+            *(o for planned in layer.wheels for o in planned.observations),
+        ),
+        size_bytes=written.size,
+    )
+    return _artifact(layer.kind, path, written, facts.unpacked_bytes), facts
+
+
+def _artifact(kind: ArtifactKind, path: Path, written: Written, unpacked: int) -> Artifact:
+    return Artifact(
+        kind=kind, file=path.name, sha256=written.sha256, size=written.size, unpacked=unpacked
+    )
+
+
+def _copy_entry_point(script: Path, out: Path) -> Artifact:
+    data = script.read_bytes()
+    written = Written(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    path = out / f"{plain_name(script.stem)}-{written.sha256[:12]}{script.suffix}"
+    with new_file(out) as (file, settle):
+        file.write(data)
+        settle(path)
+    return _artifact("entry-point", path, written, len(data))

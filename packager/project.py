@@ -1,0 +1,269 @@
+"""What a project is and what it asks for: found in one place, by one set of rules. Reads files.
+
+The rules, in order. A path that is given is the project; without one, the nearest folder with a
+`pyproject.toml` from here upwards is, or this folder. Nothing deeper in the tree decides anything.
+
+What is packed as the app:
+  a `.py` file                    that file
+  `[build-system]` or `setup.py`  the wheel that its build backend makes
+  anything else                   the folder's files
+
+Where dependencies come from: `LOCKS`, then `[project]` or `setup.py` without a lock.
+"""
+
+import fnmatch
+import hashlib
+import os
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from packager.errors import ConfigError
+
+LockKind = Literal["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml", "setup.py"]
+
+LOCKS: Final[tuple[LockKind, ...]] = ("uv.lock", "pylock.toml", "requirements.txt")
+"""Files that pin dependencies, in the order in which they are looked for."""
+
+LEFT_OUT: Final = frozenset(
+    {
+        "__pycache__",
+        "build",
+        "dist",
+        "env",
+        "node_modules",
+        "venv",
+        "metastore_db",
+        "spark-warehouse",
+    }
+)
+"""Directories that hold what tools made, never a project's own files."""
+
+NOT_APP: Final = frozenset(
+    {"pyproject.toml", "uv.lock", "pylock.toml", "requirements*.txt", "setup.cfg", "tox.ini"}
+)
+"""Files at the top of a folder that describe it and are no part of what runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project as found on disk; nothing is built yet."""
+
+    root: Path
+    name: str
+    """Normalised (PEP 503) and ASCII, since it becomes part of file names and S3 keys."""
+    version: str | None
+    requires_python: SpecifierSet | None
+    app: Literal["wheel", "folder", "file"]
+    file: Path | None
+    """The `.py` file of a project that is one."""
+    lock: Path | None
+    lock_kind: LockKind | None
+    dynamic: bool
+    """The backend decides the version, perhaps from what is not in the tree (a git tag)."""
+    settings: Mapping[str, Any]
+    """`[tool.packager]`."""
+
+
+def find_project(path: Path | None, cwd: Path) -> Project:
+    """Find the project at `path`, or around `cwd`. Raise `ConfigError` if there is none."""
+    if path is None:
+        root = next((p for p in (cwd, *cwd.parents) if (p / "pyproject.toml").is_file()), cwd)
+    else:
+        root = Path(os.path.normpath(cwd / path))
+    if root.is_file() and root.suffix == ".py":
+        return Project(
+            root=root.parent,
+            name=plain_name(root.stem),
+            version=None,
+            requires_python=None,
+            app="file",
+            file=root,
+            lock=None,
+            lock_kind=None,
+            dynamic=False,
+            settings={},
+        )
+    if not root.is_dir():
+        what = (
+            f"{root} is not a folder or a .py file" if root.exists() else f"{root} does not exist"
+        )
+        raise ConfigError(what, fix="give the folder of a project")
+    return _folder(root)
+
+
+def _folder(root: Path) -> Project:
+    document = read_toml(root / "pyproject.toml") if (root / "pyproject.toml").is_file() else {}
+    setup = (root / "setup.py").is_file()
+    lock, kind = _lock(root, document, setup=setup)
+    if not document and not setup and lock is None and not any(root.glob("*.py")):
+        raise ConfigError(
+            f"{root} is not a Python project",
+            why="it has no pyproject.toml, setup.py, requirements.txt or .py file",
+            fix="go to the project's folder, or name it: packager pack PATH",
+        )
+    table = _table(document, "project", root)
+    name = table.get("name", root.name)
+    if not isinstance(name, str):
+        raise ConfigError(f"{root / 'pyproject.toml'}: project.name is not a text")
+    tool = _table(document, "tool", root)
+    wheel = setup or "build-system" in document
+    return Project(
+        root=root,
+        name=plain_name(name),
+        version=str(table["version"]) if "version" in table else None,
+        requires_python=_requires_python(table, root),
+        app="wheel" if wheel else "folder",
+        file=None,
+        lock=lock,
+        lock_kind=kind,
+        dynamic=setup or "project" not in document or bool(table.get("dynamic")),
+        settings=_table(tool, "packager", root, "tool."),
+    )
+
+
+def _lock(
+    root: Path, document: Mapping[str, Any], *, setup: bool
+) -> tuple[Path | None, LockKind | None]:
+    for name in LOCKS:
+        if (root / name).is_file():
+            return root / name, name
+    if "project" in document:
+        return root / "pyproject.toml", "pyproject.toml"
+    return (root / "setup.py", "setup.py") if setup else (None, None)
+
+
+def read_toml(path: Path) -> Mapping[str, Any]:
+    """Raise `ConfigError` with file, line and column where it is not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not valid TOML", why=str(error), fix="mend the line it names"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} can not be read", why=error.strerror or str(error)) from error
+
+
+def read_text(path: Path) -> str:
+    """Raise `ConfigError` where it can not be read as UTF-8."""
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can not be read", why=str(error)) from error
+
+
+def _table(
+    document: Mapping[str, Any], key: str, root: Path, prefix: str = ""
+) -> Mapping[str, Any]:
+    value = document.get(key, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{root / 'pyproject.toml'}: `{prefix}{key}` is not a table",
+            fix=f"write [{prefix}{key}]",
+        )
+    return value
+
+
+def _requires_python(table: Mapping[str, Any], root: Path) -> SpecifierSet | None:
+    value = table.get("requires-python")
+    if value is None:
+        return None
+    try:
+        return SpecifierSet(value)
+    except (InvalidSpecifier, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{root / 'pyproject.toml'}: project.requires-python is not a version specifier",
+            why=str(error),
+            fix='write it as in requires-python = ">=3.9"',
+        ) from error
+
+
+def plain_name(name: str) -> str:
+    """`name` as a part of file names and S3 keys: ASCII letters, digits and dashes."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "-", canonicalize_name(ascii_only)).strip("-")
+    return plain or "app"
+
+
+def entry_point(project: Project, setting: str | None) -> Path | None:
+    """The script that starts the job.
+
+    Raise `ConfigError` if it does not exist or lies outside the project.
+    """
+    if setting is None:
+        return project.file
+    path = Path(os.path.normpath(project.root / setting))
+    if not path.resolve().is_relative_to(project.root.resolve()):
+        raise ConfigError(
+            f"the entry point {setting} lies outside the project",
+            why=f"the project is {project.root}",
+            fix="name a file of the project",
+        )
+    if not path.is_file():
+        scripts = ", ".join(sorted(p.name for p in project.root.glob("*.py"))) or "none"
+        raise ConfigError(
+            f"the entry point {setting} does not exist",
+            why=f"looked for {path}; scripts at the top of the project: {scripts}",
+            fix="correct `entry-point` in [tool.packager], or --entry-point",
+        )
+    return path
+
+
+def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosixPath, ...]:
+    """The files of a project that is packed as a folder, relative to it, sorted.
+
+    Hidden files and what tools make stay out; so do links that lead outside, and patterns given.
+    """
+    if project.file is not None:
+        return (PurePosixPath(project.file.name),)
+    return tuple(
+        sorted(
+            path
+            for path in _walk(project.root)
+            if not (
+                len(path.parts) == 1 and any(fnmatch.fnmatchcase(path.name, p) for p in NOT_APP)
+            )
+            and not any(
+                fnmatch.fnmatchcase(str(path), p) or path.is_relative_to(p.rstrip("/"))
+                for p in exclude
+            )
+        )
+    )
+
+
+def _walk(root: Path) -> Iterator[PurePosixPath]:
+    real = root.resolve()
+    for folder, directories, files in os.walk(root):
+        directories[:] = [
+            d
+            for d in directories
+            if d not in LEFT_OUT
+            and not d.startswith(".")
+            and not d.endswith(".egg-info")
+            and not (Path(folder) / d / "pyvenv.cfg").exists()
+        ]
+        for name in files:
+            path = Path(folder, name)
+            if name.startswith(".") or name.endswith(".pyc") or not path.is_file():
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                continue
+            yield PurePosixPath(path.relative_to(root).as_posix())
+
+
+def source_digest(root: Path) -> str:
+    """A hash of every file of a source tree that a build may read, names and modes included."""
+    digest = hashlib.sha256()
+    for path in sorted(_walk(root)):
+        file = root / path
+        digest.update(f"{path}\0{file.stat().st_mode & 0o111}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""What was packed before: records on disk, their archives judged again, their configuration."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager.checks import Report, check_archives
+from packager.errors import ConfigError
+from packager.facts import ArchiveFacts, ArchiveKind, read_archive
+from packager.project import read_text
+from packager.record import SUFFIX, Artifact, Record, from_text
+from packager.releases import find_release, limits
+from packager.settings import Settings
+from packager.sparkconf import Job, conf_for_archives, local_uri
+from packager.target import Target, parse_arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A record on disk."""
+
+    record: Record
+    folder: Path
+
+    def path(self, artifact: Artifact) -> Path:
+        return self.folder / artifact.file
+
+
+def find_record(path: Path | None, folder: Path, *, release: str | None, arch: str | None) -> Found:
+    """The record at `path`, or the one of `folder` that fits. Raise `ConfigError` if none does."""
+    if path is not None and not path.is_dir():
+        return _found(path)
+    folder = path or folder
+    found = [_found(p) for p in sorted(folder.glob(f"*{SUFFIX}"))]
+    fitting = [
+        f for f in found if release in {None, f.record.release} and arch in {None, f.record.arch}
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not found:
+        raise ConfigError(f"there is no record in {folder}", fix="make one: packager pack")
+    names = ", ".join(f.record.name for f in fitting or found)
+    raise ConfigError(
+        f"{folder} has {len(fitting) or 'no'} fitting record{'' if len(fitting) == 1 else 's'}",
+        why=f"there {'are' if len(found) > 1 else 'is'} {names}",
+        fix="name one, or choose with --release and --arch",
+    )
+
+
+def _found(path: Path) -> Found:
+    return Found(record=from_text(read_text(path), str(path)), folder=path.parent)
+
+
+def target_of(record: Record, settings: Settings) -> Target:
+    return Target(
+        release=find_release(record.release, settings.releases),
+        arch=parse_arch(record.arch),
+        python=record.python,
+    )
+
+
+def validate_record(found: Found, target: Target) -> Report:
+    """Read a record's archives again and judge them.
+
+    Raise `ConfigError` where one is missing or is not the one that the record describes.
+    """
+    facts = []
+    for artifact in found.record.artifacts:
+        path = found.path(artifact)
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(
+                f"{path} can not be read",
+                why=f"{error.strerror}; the record {found.record.name} names it",
+                fix="make it again: packager pack",
+            ) from error
+        if digest != artifact.sha256:
+            raise ConfigError(
+                f"{path} is not what the record {found.record.name} describes",
+                why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
+                fix="make it again: packager pack",
+            )
+        if artifact.kind != "entry-point":
+            facts.append(read_facts(path, artifact.kind))
+    return check_archives(tuple(facts), target)
+
+
+def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:
+    try:
+        with path.open("rb") as file:
+            return read_archive(file, name=path.name, kind=kind)
+    except OSError as error:
+        raise ConfigError(f"{path} can not be read", why=error.strerror or str(error)) from error
+
+
+def job_of(
+    found: Found,
+    target: Target,
+    *,
+    s3_uri: str | None,
+    conf: Mapping[str, str],
+    arguments: Sequence[str],
+) -> Job:
+    """What the emitters need. Locations are the local files, or their keys under `s3_uri`."""
+    record = found.record
+
+    def location(artifact: Artifact) -> str:
+        if s3_uri is not None:
+            return f"{s3_uri}/{artifact.file}"
+        return local_uri(str(found.path(artifact).resolve()))
+
+    script = record.artifact("entry-point")
+    return Job(
+        conf=conf_for_archives(
+            [(a.kind, location(a)) for a in record.artifacts if a.kind != "entry-point"],
+            {**record.conf, **conf},
+        ),
+        entry_point=location(script) if script else None,
+        arguments=tuple(arguments),
+        name=record.project,
+        release=record.release,
+        architecture=target.arch.emr,
+        limits=limits(),
+    )
+
+
+def reports_on(
+    paths: Sequence[Path], folder: Path, settings: Settings, *, chosen: Mapping[str, object]
+) -> list[tuple[str, Report]]:
+    """Judge records, and archives of anyone's for the target that the settings name.
+
+    Several archives are judged together: an environment and its app. Raise `ConfigError` where
+    there is nothing to judge.
+    """
+    records = [p for p in paths if p.name.endswith(SUFFIX) or p.is_dir()]
+    archives = [p for p in paths if p not in records]
+    found: list[Found] = []
+    for place in records or ([] if archives else [folder]):
+        here = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
+        if not here:
+            raise ConfigError(f"there is no record in {place}", fix="make one: packager pack")
+        found += [_found(path) for path in here]
+    if not paths:
+        found = [
+            f
+            for f in found
+            if chosen.get("release") in {None, f.record.release}
+            and (not chosen.get("arch") or f.record.arch in settings.arch or "all" in settings.arch)
+        ]
+        if not found:
+            raise ConfigError(f"no record in {folder} fits", fix="leave --release and --arch out")
+    reports = [(f.record.name, validate_record(f, target_of(f.record, settings))) for f in found]
+    if archives:
+        bundle = tuple(read_facts(path) for path in archives)
+        for target in settings.targets():
+            names = ", ".join(path.name for path in archives)
+            reports.append(
+                (
+                    f"{names} for {target.release.label} {target.arch.name}",
+                    check_archives(bundle, target),
+                )
+            )
+    return reports

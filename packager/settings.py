@@ -1,0 +1,202 @@
+"""Option resolution: flag, then environment, then pyproject.toml, then default. Nowhere else."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from packager.errors import ConfigError
+from packager.releases import Release, find_release, known_releases, with_additions
+from packager.target import ARCHES, Target, parse_arch
+
+Origin = Literal["flag", "environment", "pyproject.toml", "default"]
+Layout = Literal["layers", "single"]
+LAYOUTS: Final[tuple[Layout, ...]] = ("layers", "single")
+TABLES: Final = ("conf", "releases")
+"""Keys of [tool.packager] that are tables: the project's Spark properties, and its releases."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, Sequence) and all(isinstance(part, str) and part for part in value):
+        return tuple(value)
+    raise ValueError("a list of texts")
+
+
+def _layout(value: object) -> Layout:
+    for layout in LAYOUTS:
+        if value == layout:
+            return layout
+    near = difflib.get_close_matches(str(value), LAYOUTS, n=1)
+    raise ValueError(f"one of {', '.join(LAYOUTS)}" + (f" (perhaps {near[0]!r})" if near else ""))
+
+
+def _python(value: object) -> str:
+    parts = value.split(".") if isinstance(value, str) else ()
+    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+        return f"{int(parts[0])}.{int(parts[1])}"
+    raise ValueError('a minor version in quotes, as in "3.11"')
+
+
+def _s3_uri(value: object) -> str:
+    text = _text(value)
+    bucket, _, _ = text.removeprefix("s3://").partition("/")
+    if not text.startswith("s3://") or not bucket or any(c.isspace() or c in "#,'\"" for c in text):
+        raise ValueError("an S3 location without blanks, as in s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+def _option(help_: str, parse: Callable[[object], Any] = _text, default: Any = None) -> Any:
+    return field(default=default, metadata={"help": help_, "parse": parse})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option, resolved. Field `x_y` is flag `--x-y`, variable `PACKAGER_X_Y`, key `x-y`."""
+
+    release: str | None = _option("EMR release label, e.g. emr-7.13.0.")
+    arch: tuple[str, ...] = _option(
+        "Architecture: amd64, arm64, or `all`.", _texts, default=("amd64",)
+    )
+    python: str | None = _option("Python minor version; the release's own if not given.", _python)
+    layout: Layout = _option("`layers` or `single`.", _layout, default="layers")
+    entry_point: str | None = _option("Script that starts the job, relative to the project.")
+    extras: tuple[str, ...] = _option("Extras of the project to install.", _texts, default=())
+    groups: tuple[str, ...] = _option("Dependency groups to install.", _texts, default=())
+    exclude: tuple[str, ...] = _option(
+        "Patterns of files that a folder's app leaves out.", _texts, default=()
+    )
+    out: str = _option("Folder for the archives, relative to the project.", default="dist")
+    s3_uri: str | None = _option("Where the artifacts will be published.", _s3_uri)
+    cache_dir: str | None = _option("Folder of the wheel store.")
+    conf: Mapping[str, str] = field(default_factory=dict)
+    releases: Mapping[str, Release] = field(default_factory=known_releases, compare=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+
+    def targets(self) -> tuple[Target, ...]:
+        """The release on each architecture. Raise `ConfigError` for what can not be."""
+        if self.release is None:
+            raise ConfigError(
+                "no EMR release is given",
+                why="what to build depends on it: Python, C library, Spark",
+                fix='add release = "emr-7.13.0" to [tool.packager] in pyproject.toml,'
+                " or use --release",
+            )
+        release = find_release(self.release, self.releases)
+        names = tuple(ARCHES) if "all" in self.arch else self.arch
+        known = release.architectures
+        targets = tuple(
+            Target(release=release, arch=parse_arch(name), python=self.python or release.python)
+            for name in dict.fromkeys(names)
+        )
+        for target in targets:
+            if known is not None and target.arch.name not in known:
+                raise ConfigError(
+                    f"{release.label} does not run on {target.arch.name}",
+                    why=f"it runs on {', '.join(known)}",
+                    fix="choose a newer release, or --arch " + known[0],
+                )
+        return targets
+
+
+OPTIONS: Final = tuple(f for f in fields(Settings) if "parse" in f.metadata)
+
+
+def resolve(
+    flags: Mapping[str, Any], env: Mapping[str, str], table: Mapping[str, Any], where: Path | None
+) -> Settings:
+    """Merge the sources; `table` is [tool.packager], found in the file `where`.
+
+    Raise `ConfigError` for a key no option has and for a value an option does not take.
+    """
+    keys = {option.name.replace("_", "-"): option for option in OPTIONS}
+    file = where or Path("pyproject.toml")
+    for key in table:
+        if key not in keys and key not in TABLES:
+            raise ConfigError(
+                f"{file}: [tool.packager] has no key {key!r}",
+                fix=_nearest(key, (*keys, *TABLES)),
+            )
+    variables = {f"PACKAGER_{option.name.upper()}" for option in OPTIONS}
+    for name in env:
+        if name.startswith("PACKAGER_") and name not in variables | OTHER_VARIABLES:
+            raise ConfigError(
+                f"the environment variable {name} is not one of packager's",
+                fix=_nearest(name, sorted(variables)),
+            )
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for key, option in keys.items():
+        variable = f"PACKAGER_{option.name.upper()}"
+        sources: tuple[tuple[Origin, Any, str], ...] = (
+            ("flag", flags.get(option.name), f"--{key}"),
+            ("environment", env.get(variable) or None, variable),
+            ("pyproject.toml", table.get(key), f"`{key}` of [tool.packager] in {file}"),
+        )
+        origins[option.name] = "default"
+        for origin, value, name in sources:
+            if value is None:
+                continue
+            try:
+                values[option.name] = option.metadata["parse"](value)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{name}: {value!r} is not a value it takes",
+                    why=f"it takes {error}",
+                    fix="correct it",
+                ) from None
+            origins[option.name] = origin
+            break
+    return Settings(
+        **values,
+        conf=_conf(table.get("conf", {}), file) | dict(flags.get("conf") or {}),
+        releases=with_additions(_table(table, "releases", file)),
+        origins=origins,
+    )
+
+
+OTHER_VARIABLES: Final = frozenset({"PACKAGER_DEBUG", "PACKAGER_UPDATE_GOLDEN"})
+"""Read elsewhere: by the command line itself, and by our own tests."""
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def _table(table: Mapping[str, Any], key: str, file: Path) -> Mapping[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{file}: `tool.packager.{key}` is not a table", fix=f"write [tool.packager.{key}]"
+        )
+    return value
+
+
+def _conf(value: object, file: Path) -> dict[str, str]:
+    """[tool.packager.conf]: flat keys, with numbers and booleans as Spark writes them."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{file}: `tool.packager.conf` is not a table")
+    conf: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, bool):
+            conf[key] = str(item).lower()
+        elif isinstance(item, str | int | float):
+            conf[key] = str(item)
+        else:
+            raise ConfigError(
+                f"{file}: tool.packager.conf.{key} is not a text, a number or a boolean",
+                why="a key with dots that is not in quotes becomes a table"
+                if isinstance(item, Mapping)
+                else "",
+                fix=f'put the whole key in quotes: "{key}..." = "..."',
+            )
+    return conf
