@@ -355,7 +355,8 @@ def _wrapper(members: tuple[Member, ...]) -> str:
     if len(tops) != 1:
         return ""
     (top,) = tops
-    return top if any(_marks_environment(m.path.removeprefix(f"{top}/")) for m in members) else ""
+    inner = (m.path.partition("/")[2] for m in members)
+    return top if any(_marks_environment(path) for path in inner) else ""
 
 
 def _marks_environment(path: str) -> bool:
@@ -455,7 +456,7 @@ def _damage_told(name: str, members: list[Member]) -> Iterator[None]:
         after = f"after {shown(members[-1].path)}" if members else "at its first member"
         cut = isinstance(error, EOFError) or "unexpected end" in str(error)
         raise ConfigError(
-            f"{name} is {'cut off' if cut else 'damaged'} {after}",
+            f"{name} is {'cut off or damaged' if cut else 'damaged'} {after}",
             why=str(error) or type(error).__name__,
             fix="make it again, and copy it whole",
         ) from error
