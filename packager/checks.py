@@ -210,9 +210,10 @@ def _twice(facts: ArchiveFacts) -> list[str]:
 
 
 def _escapes(facts: ArchiveFacts, member: Member) -> bool:
+    if facts.kind == "environment" and _is_interpreter(facts, member.path):
+        return False  # ARC004 knows where these may lead.
     if member.link.startswith("/"):
-        # ARC004 knows what an interpreter may be.
-        return not (facts.kind == "environment" and _is_interpreter(facts, member.path))
+        return True
     target = posixpath.normpath(posixpath.join(posixpath.dirname(member.path), member.link))
     return target.split("/")[0] == ".."
 
@@ -447,10 +448,11 @@ def _bundled_interpreter(
             check="ARC004", severity=severity, what=what, why=why, fix=fix, where=facts.name
         )
 
-    if any(script.path == member.path for script in facts.scripts):
-        return  # A wrapper; what it starts is its own affair.
     elf = next((e.elf for e in facts.elf_files if e.path == member.path), None)
     if elf is None:
+        in_bin = member.path.startswith("bin/")
+        if not in_bin or any(script.path == member.path for script in facts.scripts):
+            return  # A script, whose `#!` is observed in `bin` only; what it starts is its affair.
         yield finding(
             f"{shown(member.path)} is neither a program nor a script",
             f"the job ends with {FOREIGN}",

@@ -153,7 +153,7 @@ def find_java(env: Mapping[str, str]) -> Path:
     try:
         said = process.run(
             [program, "-XshowSettings:properties", "-version"],
-            env=_base_environment(env),
+            env=base_environment(env),
             timeout_s=60,
             fix=fix,
         )
@@ -205,8 +205,8 @@ def run_local(
         say(f"Spark {spark.version}: a master and {workers} workers on this machine")
         with _cluster(root, spark=spark, workers=workers, env=base) as (master, url):
             for alias, archive in archives.items():
-                _unpack(archive, driver / alias, env=base)
-            chosen = _interpreter(driver, python=python, stand_in=root / "stand-in", env=env)
+                unpack(archive, driver / alias, env=base)
+            chosen = choose_interpreter(driver, python=python, stand_in=root / "stand-in", env=env)
             for note in chosen.notes:
                 say(note)
             _await_log(master, "Registering worker", times=workers)
@@ -279,7 +279,7 @@ def _bytes(size: str) -> int:
     return int(words[1]) << {"k": 10, "": 20, "m": 20, "g": 30, "t": 40, "p": 50}[words[2]]
 
 
-def _base_environment(env: Mapping[str, str]) -> dict[str, str]:
+def base_environment(env: Mapping[str, str]) -> dict[str, str]:
     base = {name: value for name, value in env.items() if KEPT_VARIABLES.fullmatch(name)}
     locale = base.get("LC_ALL") or base.get("LC_CTYPE") or base.get("LANG") or ""
     if "utf" not in locale.lower():
@@ -312,7 +312,7 @@ def _lay_out(
     }
     text = "".join(f"{key} {_escaped(value)}\n" for key, value in defaults.items())
     (root / "conf" / "spark-defaults.conf").write_text(text, encoding="utf-8")
-    return _base_environment(env) | {
+    return base_environment(env) | {
         "JAVA_HOME": str(java),
         "SPARK_HOME": str(spark.path),
         # Instead of the Spark's own, which may say anything.
@@ -369,12 +369,12 @@ def _await_log(child: process.Child, pattern: str, *, times: int = 1) -> str:
             how = "did not start" if ended is None else f"ended with exit status {ended}"
             raise CommandError(
                 f"the local Spark cluster {how} (waited for {pattern!r})",
-                why="\n".join(_worth_saying(said.splitlines())),
+                why="\n".join(worth_saying(said.splitlines())),
             )
         time.sleep(0.05)
 
 
-def _unpack(archive: Path, directory: Path, *, env: Mapping[str, str]) -> None:
+def unpack(archive: Path, directory: Path, *, env: Mapping[str, str]) -> None:
     # By tar itself, as Spark does. An absolute path is never taken for `host:path`.
     directory.mkdir(parents=True)
     process.run(["tar", "-xzf", archive.absolute(), "-C", directory], env=env)
@@ -393,16 +393,16 @@ def _linked(archives: Mapping[str, Path], directory: Path) -> dict[str, Path]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Interpreter:
+class Interpreter:
     path: str
     notes: tuple[str, ...] = ()
 
 
-def _interpreter(
+def choose_interpreter(
     driver: Path, *, python: str, stand_in: Path, env: Mapping[str, str]
-) -> _Interpreter:
+) -> Interpreter:
     """The archive's own interpreter where it runs here, else one that stands in for it."""
-    base = _base_environment(env)
+    base = base_environment(env)
     inside = driver / INTERPRETER
     if not inside.is_symlink() and not inside.exists():
         unpacked = ", ".join(sorted(path.name for path in driver.glob(f"{ENVIRONMENT}/*")))
@@ -413,7 +413,7 @@ def _interpreter(
         )
     answer = _ask(inside, env=base)
     if answer is not None and answer.python == python:
-        return _Interpreter(path=INTERPRETER)
+        return Interpreter(path=INTERPRETER)
     target = _outside_target(inside, driver)
     if target is None:
         raise ValidationFailedError(
@@ -430,7 +430,7 @@ def _interpreter(
             fix=f"uv python install {python}",
         )
     _write_stand_in(stand_in, other.executable, python=python)
-    return _Interpreter(
+    return Interpreter(
         path=str(stand_in / "bin" / "python"),
         notes=(f"{target} {here}: {other.executable} stands in for it",),
     )
@@ -472,7 +472,7 @@ def _ask(program: Path, *, env: Mapping[str, str]) -> _Answer | None:
 
 
 def _candidates(python: str, env: Mapping[str, str]) -> Iterator[_Answer]:
-    base = _base_environment(env)
+    base = base_environment(env)
     for directory in env.get("PATH", "").split(os.pathsep):
         program = Path(directory, f"python{python}")
         if directory and program.is_file() and (answer := _ask(program, env=base)):
@@ -539,7 +539,7 @@ def _explain(status: int, *, log: Sequence[str], root: Path, say: Callable[[str]
         if any(" ERROR " in line and "RECEIVED SIGNAL" not in line for line in lines):
             parts.append((f"executor {path.parent.name} ({path.parent.parts[-3]})", lines))
     for title, lines in parts:
-        if worth := _worth_saying(lines):
+        if worth := worth_saying(lines):
             say(f"{title}:")
             for line in worth:
                 say(f"  {line}")
@@ -550,7 +550,7 @@ _CHATTER: Final = re.compile(
 )
 
 
-def _worth_saying(lines: Sequence[str]) -> tuple[str, ...]:
+def worth_saying(lines: Sequence[str]) -> tuple[str, ...]:
     """The end of a log, without chatter and stack frames unless there is nothing else."""
     telling = [line for line in lines if not _CHATTER.match(line)]
     return tuple((telling or list(lines))[-TAIL_LINES:])

@@ -1,0 +1,111 @@
+"""What all tests share: which parts may run, and a wall around those that are to run alone."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.index import Index, serve
+
+OUTSIDE = {"tools", "network", "spark"}
+"""Marks of tests that may start programs or open connections; all others may not."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden texts anew")
+    parser.addoption(
+        "--no-skip", action="store_true", help="a missing part fails its tests; set by CI=true"
+    )
+    parser.addoption("--unit", action="store_true", help="only the tests that need nothing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--unit"):
+        kept = [item for item in items if not _outside(item)]
+        config.hook.pytest_deselected(items=[item for item in items if _outside(item)])
+        items[:] = kept
+
+
+def _outside(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(mark) for mark in OUTSIDE)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    strict = item.config.getoption("--no-skip") or os.environ.get("CI") == "true"
+    lacking = _lacking(item)
+    if lacking and strict:
+        pytest.fail(f"{lacking}, and nothing may be skipped here")
+    if lacking:
+        pytest.skip(lacking)
+
+
+def _lacking(item: pytest.Item) -> str:
+    if item.get_closest_marker("spark"):
+        if shutil.which("java") is None:
+            return "Java is not installed"
+        try:
+            import pyspark  # noqa: F401
+        except ImportError:
+            return "pyspark is not installed: uv sync --all-groups"
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def no_outside_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit test starts no program and opens no connection."""
+    if _outside(request.node):
+        return
+
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        message = f"a unit test reached outside: {args} {kwargs}"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings, the store or the credentials of who runs it."""
+    for name in tuple(os.environ):
+        if name.startswith(("PACKAGER_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> "Golden":
+    return Golden(update=bool(request.config.getoption("--update-golden")))
+
+
+class Golden:
+    """Texts that users read, kept under `tests/golden` and compared to the letter."""
+
+    def __init__(self, *, update: bool) -> None:
+        self.update = update
+
+    def check(self, name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if self.update:
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path} is missing: write it with --update-golden"
+        assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """A package index of this test's own, the only one that uv and packager see."""
+    with serve(tmp_path / "index") as served:
+        for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_URL"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", served.url)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+        monkeypatch.setenv("UV_NO_CONFIG", "1")
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield served
