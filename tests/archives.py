@@ -218,4 +218,4 @@ def _changed(
 def bundle(
     env: Iterable[Entry] = ENVIRONMENT, app_: Iterable[Entry] = APP
 ) -> tuple[ArchiveFacts, ...]:
-    return (facts(env), facts(app_, "app.tar.gz"))
+    return (facts(env), facts(app_, "app.tar.gz", "app"))
