@@ -168,7 +168,7 @@ def _unsafe(facts: ArchiveFacts) -> Iterator[tuple[str, str, list[str]]]:
     yield (
         "paths that climb",
         "tar refuses them, and the job ends with `Member name contains '..'`",
-        [m.path for m in facts.members if ".." in m.path.split("/")],
+        [m.path for m in facts.members if ".." in m.path and ".." in m.path.split("/")],
     )
     yield (
         "neither files, directories nor links",
@@ -183,7 +183,7 @@ def _unsafe(facts: ArchiveFacts) -> Iterator[tuple[str, str, list[str]]]:
     yield (
         "files that are directories as well",
         "tar can not unpack both",
-        sorted({p for m in facts.members for p in _parents(m.path)} & files),
+        sorted(_directories(facts) & files),
     )
     yield (
         "links that lead out of the archive",
@@ -197,16 +197,22 @@ def _unsafe(facts: ArchiveFacts) -> Iterator[tuple[str, str, list[str]]]:
     )
 
 
-def _parents(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
+def _directories(facts: ArchiveFacts) -> set[str]:
+    """Every path that has something below it."""
+    pending = {m.path.rpartition("/")[0] for m in facts.members}
+    found: set[str] = set()
+    while pending:
+        found |= pending
+        pending = {path.rpartition("/")[0] for path in pending} - found
+    return found - {""}
 
 
 def _twice(facts: ArchiveFacts) -> list[str]:
     """Directories may repeat: unpacking one again changes nothing."""
-    entries = Counter(m.path for m in facts.members)
-    directories = Counter(m.path for m in facts.members if m.kind == "directory")
-    return [path for path, count in entries.items() if count > 1 and directories[path] < count]
+    counts = Counter(m.path for m in facts.members)
+    repeated = {path for path, count in counts.items() if count > 1}
+    others = {m.path for m in facts.members if m.path in repeated and m.kind != "directory"}
+    return sorted(others)
 
 
 def _escapes(facts: ArchiveFacts, member: Member) -> bool:
@@ -678,9 +684,10 @@ def _no_spark(bundle: Bundle, target: Target) -> Iterator[Finding]:
         found = [d.name for d in facts.installed if canonicalize_name(d.name) in PROVIDED]
         found += [
             package
-            for member in facts.members
             for package in PROVIDED_PACKAGES
-            if (site_path(facts, member.path) or "").startswith(f"{package}/__init__.")
+            for member in facts.members
+            if f"{package}/__init__." in member.path
+            and (site_path(facts, member.path) or "").startswith(f"{package}/__init__.")
         ]
         if found:
             yield Finding(
@@ -704,7 +711,8 @@ def _not_editable(bundle: Bundle, target: Target) -> Iterator[Finding]:
         editable += [
             m.path
             for m in facts.members
-            if posixpath.basename(m.path).startswith("__editable__") or m.path.endswith(".egg-link")
+            if f"/{m.path}".rpartition("/")[2].startswith("__editable__")
+            or m.path.endswith(".egg-link")
         ]
         beside: list[str] = []
         for pth in facts.pth_files:

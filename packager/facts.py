@@ -12,6 +12,7 @@ import struct
 import tarfile
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -364,11 +365,9 @@ def _marks_environment(path: str) -> bool:
 
 
 def _pythons(members: tuple[Member, ...], wrapper: str) -> tuple[str, ...]:
-    root = f"{wrapper}/" if wrapper else ""
-    counts: dict[str, int] = {}
-    for member in members:
-        if found := _LIB.match(member.path.removeprefix(root)):
-            counts[found["python"]] = counts.get(found["python"], 0) + 1
+    start = len(wrapper) + 1 if wrapper else 0
+    found = (_LIB.match(member.path, start) for member in members)
+    counts = Counter(match["python"] for match in found if match)
     return tuple(sorted(counts, key=lambda python: (-counts[python], python)))
 
 
