@@ -20,8 +20,6 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final, Literal, assert_never, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from packaging.metadata import parse_email
-
 from packager.elf import ELF_MAGIC, DamagedElf, Elf, read_elf
 from packager.errors import ConfigError
 
@@ -158,6 +156,10 @@ def _text(open_: Callable[[], BinaryIO]) -> bytes:
 
 
 def _distribution(path: str, text: bytes) -> tuple[Distribution, ...]:
+    from packaging.metadata import (
+        parse_email,
+    )  # with `email` in its wake; a warm pack needs neither
+
     headers = re.split(rb"\r?\n\r?\n", text, maxsplit=1)[0]
     metadata, _ = parse_email(headers + b"\n\n")
     return (

@@ -14,12 +14,7 @@ from packager.tarball import FILE_MODE
 @contextlib.contextmanager
 def new_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
     """A file under a temporary name, which `settle` gives its own; without that, it vanishes."""
-    try:
-        number, name = tempfile.mkstemp(prefix=".packager-", dir=folder)
-    except OSError as error:
-        raise ConfigError(
-            f"nothing can be written to {folder}", why=error.strerror or str(error), fix="--out"
-        ) from error
+    number, name = tempfile.mkstemp(prefix=".packager-", dir=folder)
     temporary = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
@@ -38,3 +33,17 @@ def new_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder`, and raise `ConfigError` if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be written to {folder}",
+            why=error.strerror or str(error),
+            fix="choose another folder: --out",
+        ) from error

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from packager.lockfiles import (
     requirement_lines,
     select,
 )
-from packager.output import new_file
+from packager.output import new_file, require_writable
 from packager.ports import PlannedWheel, Ports, StoredWheel
 from packager.project import (
     Project,
@@ -89,6 +88,27 @@ class App:
     files: tuple[TarMember, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What is the same for every target of a pack."""
+
+    project: Project
+    settings: Settings
+    ports: Ports
+    say: Say
+    out: Path
+    app: App
+    script: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needs:
+    """What one target needs, and the wheels that were made of sources."""
+
+    selection: Selection
+    built: tuple[StoredWheel, ...]
+
+
 def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[Packed, ...]:
     """Make, check and record the archives of `project` for every target of `settings`.
 
@@ -96,36 +116,35 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     Nothing appears in the output folder before it is whole.
     """
     targets = settings.targets()
-    for target in targets:
+    for target in targets:  # what can not be is said before anything is fetched or built
         _require_python(project, target)
-        _ = target.interpreter, target.glibc  # fail before anything is fetched
+        _ = target.interpreter, target.glibc
     script = entry_point(project, settings.entry_point)
     out = project.root / settings.out
+    require_writable(out)
     with ThreadPoolExecutor(len(targets) + 1) as pool:
-        app = pool.submit(_app, project, settings, ports)
-        selections = tuple(pool.map(lambda t: _selection(project, t, settings, ports), targets))
-        built_app = app.result()
-    pairs = [
-        _without_sources(s, t, project, ports) for s, t in zip(selections, targets, strict=True)
+        building = pool.submit(_app, project, settings, ports)
+        selections = list(pool.map(lambda t: _selection(project, t, settings, ports), targets))
+        app = building.result()
+    needs = [
+        _with_sources_built(selection, target, project, ports)
+        for selection, target in zip(selections, targets, strict=True)
     ]
-    if missing := [m for selection, _ in pairs for m in selection.missing]:
+    if missing := [m for need in needs for m in need.selection.missing]:
         raise missing_error(missing)
-    for name in sorted({name for selection, _ in pairs for name in selection.dropped}):
+    for name in sorted({name for need in needs for name in need.selection.dropped}):
         say(f"Left out {name}: EMR brings its own, which a copy would shadow")
-    stored = _fetched([selection for selection, _ in pairs], ports)
-    _make_folder(out)
+    stored = _fetched([need.selection for need in needs], ports)
+    work = _Work(
+        project=project, settings=settings, ports=ports, say=say, out=out, app=app, script=script
+    )
+
+    def made(target: Target, need: _Needs) -> Packed:
+        wheels = (*(stored[_key(pin)] for pin in need.selection.pins), *need.built)
+        return _pack_target(work, target, wheels, need.selection.dropped)
+
     with ThreadPoolExecutor(len(targets)) as pool:
-        return tuple(
-            pool.map(
-                lambda job: _pack_target(
-                    project, settings, ports, built_app, script, out, say, *job
-                ),
-                [
-                    (target, selection, (*(stored[_key(p)] for p in selection.pins), *made))
-                    for target, (selection, made) in zip(targets, pairs, strict=True)
-                ],
-            )
-        )
+        return tuple(pool.map(made, targets, needs))
 
 
 def _require_python(project: Project, target: Target) -> None:
@@ -246,19 +265,19 @@ def _compiled_requirements(lock: Path, target: Target, ports: Ports, *, kept: bo
     return text
 
 
-def _without_sources(
+def _with_sources_built(
     selection: Selection, target: Target, project: Project, ports: Ports
-) -> tuple[Selection, tuple[StoredWheel, ...]]:
+) -> _Needs:
     """Build what has no wheel, where that gives a pure one; the rest joins the missing."""
-    missing: list[Missing] = list(selection.missing)
-    made: list[StoredWheel] = []
+    missing = list(selection.missing)
+    built: list[StoredWheel] = []
     for source in selection.sources:
         wheel, absent = _built(source, target, project, ports)
         if absent is not None:
             missing.append(absent)
         elif wheel is not None:
-            made.append(wheel)
-    return replace(selection, missing=tuple(missing)), tuple(made)
+            built.append(wheel)
+    return _Needs(selection=replace(selection, missing=tuple(missing)), built=tuple(built))
 
 
 def _built(
@@ -297,64 +316,18 @@ def _key(pin: Pin) -> str:
     return pin.sha256 or pin.location
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"nothing can be written to {out}",
-            why=error.strerror or str(error),
-            fix="choose another folder: --out",
-        ) from error
-
-
 def _pack_target(
-    project: Project,
-    settings: Settings,
-    ports: Ports,
-    app: App,
-    script: Path | None,
-    out: Path,
-    say: Say,
-    target: Target,
-    selection: Selection,
-    wheels: tuple[StoredWheel, ...],
+    work: _Work, target: Target, wheels: tuple[StoredWheel, ...], dropped: tuple[str, ...]
 ) -> Packed:
-    in_layers = settings.layout == "layers"
-    has_app = app.wheel is not None or bool(app.files)
-    tags = f"py{target.python.replace('.', '')}-{target.arch.name}"
-    own = () if in_layers or app.wheel is None else (app.wheel,)
-    layers = [
-        _Layer(
-            kind="environment",
-            name=f"{project.name}-environment-{tags}",
-            members=(
-                *skeleton(target, with_app_layer=in_layers and has_app),
-                *(() if in_layers else _under(target.site_packages, app.files)),
-            ),
-            wheels=_planned((*wheels, *own), environment_layout(target), ports, say),
-        )
-    ]
-    if in_layers and has_app:
-        app_wheels = () if app.wheel is None else (app.wheel,)
-        layers.append(
-            _Layer(
-                kind="app",
-                name=f"{project.name}-app",
-                members=app.files,
-                wheels=_planned(app_wheels, APP_LAYOUT, ports, say),
-            )
-        )
+    project, settings, app = work.project, work.settings, work.app
     artifacts: list[Artifact] = []
     bundle: list[ArchiveFacts] = []
-    for layer in layers:
-        artifact, facts = _write_layer(layer, out)
+    for layer in _layers(work, target, wheels):
+        artifact, facts = _write_layer(layer, work.out)
         artifacts.append(artifact)
         bundle.append(facts)
-    if script is not None:
-        artifacts.append(_copy_entry_point(script, out))
+    if work.script is not None:
+        artifacts.append(_copy_entry_point(work.script, work.out))
     report = check_archives(tuple(bundle), target)
     record = Record(
         tool=f"packager {__version__}",
@@ -368,16 +341,43 @@ def _pack_target(
         lock=project.lock.name if project.lock else None,
         lock_sha256=hashlib.sha256(project.lock.read_bytes()).hexdigest() if project.lock else None,
         wheels=tuple(_recorded(w) for w in (*wheels, *((app.wheel,) if app.wheel else ()))),
-        dropped=selection.dropped,
+        dropped=dropped,
         artifacts=tuple(artifacts),
         conf=dict(settings.conf),
         report=report.to_json(),
     )
-    path = out / record.name
-    with new_file(out) as (file, settle):
+    path = work.out / record.name
+    with new_file(work.out) as (file, settle):
         file.write(to_text(record).encode())
         settle(path)
     return Packed(record=record, path=path, report=report)
+
+
+def _layers(work: _Work, target: Target, wheels: tuple[StoredWheel, ...]) -> "Iterator[_Layer]":
+    """The environment, and beside it the app unless it is to be one with it."""
+    app, project = work.app, work.project
+    has_app = app.wheel is not None or bool(app.files)
+    apart = work.settings.layout == "layers"
+    app_wheels = () if app.wheel is None else (app.wheel,)
+    tags = f"py{target.python.replace('.', '')}-{target.arch.name}"
+    yield _Layer(
+        kind="environment",
+        name=f"{project.name}-environment-{tags}",
+        members=(
+            *skeleton(target, with_app_layer=apart and has_app),
+            *(() if apart else _under(target.site_packages, app.files)),
+        ),
+        wheels=_planned(
+            wheels if apart else (*wheels, *app_wheels), environment_layout(target), work
+        ),
+    )
+    if apart and has_app:
+        yield _Layer(
+            kind="app",
+            name=f"{project.name}-app",
+            members=app.files,
+            wheels=_planned(app_wheels, APP_LAYOUT, work),
+        )
 
 
 def _recorded(wheel: StoredWheel) -> RecordedWheel:
@@ -402,21 +402,21 @@ def _under(prefix: str, files: tuple[TarMember, ...]) -> tuple[TarMember, ...]:
 
 
 def _planned(
-    wheels: Sequence[StoredWheel], layout: Layout, ports: Ports, say: Say
+    wheels: Sequence[StoredWheel], layout: Layout, work: _Work
 ) -> tuple[PlannedWheel, ...]:
     """The wheels' parts of a layer. What two bring stands once: the first by name keeps it."""
     seen: dict[str, tuple[str, int, int]] = {}
     result: list[PlannedWheel] = []
     for wheel in sorted(wheels, key=lambda w: w.filename):
-        planned = ports.store.planned(wheel, layout)
+        planned = work.ports.store.planned(wheel, layout)
         again = frozenset(m.path for m in planned.members if m.path in seen)
         for path in sorted(again):
             other, crc, size = seen[path]
             member = next(m for m in planned.members if m.path == path)
             if (planned.crcs[path], member.size) != (crc, size):
-                say(f"{path}: kept that of {other}, {wheel.filename} has another")
+                work.say(f"{path}: kept that of {other}, {wheel.filename} has another")
         if again:
-            planned = ports.store.planned(wheel, layout, leave_out=again)
+            planned = work.ports.store.planned(wheel, layout, leave_out=again)
         seen |= {m.path: (wheel.filename, planned.crcs[m.path], m.size) for m in planned.members}
         result.append(planned)
     return tuple(result)

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
-from build.env import DefaultIsolatedEnv
-
 from packager.adapters.process import run, tail
 from packager.adapters.store import Store
 from packager.errors import CommandError, ConfigError
@@ -79,6 +76,9 @@ class BackendBuilder:
             )
 
     def _build(self, root: Path, out: Path) -> Path:
+        from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
+        from build.env import DefaultIsolatedEnv
+
         def runner(
             cmd: Sequence[str],
             cwd: str | None = None,

@@ -7,19 +7,19 @@ credentials from netrc.
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from typing import TYPE_CHECKING, Final
 
 from packager import __version__
 from packager.errors import CommandError
+
+if TYPE_CHECKING:  # most packs find every wheel in the store and need no client
+    import requests
 
 TRIES: Final = 4
 TIMEOUT_S: Final = (10, 60)
 """To connect, and between two pieces."""
 CHUNK: Final = 1 << 18
+PARTIAL_CONTENT: Final = 206
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Fetcher:
         Whether it is the right file is judged by who asked for it. Raise `CommandError` when it
         can not be had.
         """
+        import requests
+
         for attempt in range(1, TRIES + 1):
             try:
                 self._continue(url, path)
@@ -55,7 +57,11 @@ class Fetcher:
             else:
                 return
 
-    def _session(self) -> requests.Session:
+    def _session(self) -> "requests.Session":
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util import Retry
+
         session: requests.Session | None = getattr(self.sessions, "session", None)
         if session is None:
             session = requests.Session()
@@ -72,7 +78,7 @@ class Fetcher:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with self._session().get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             response.raise_for_status()
-            mode = "ab" if have and response.status_code == requests.codes.partial else "wb"
+            mode = "ab" if have and response.status_code == PARTIAL_CONTENT else "wb"
             with path.open(mode) as out:
                 for chunk in response.iter_content(CHUNK):
                     if self.stopped.is_set():
@@ -91,6 +97,8 @@ def _status(error: Exception) -> int | None:
 
 def _told(error: Exception, url: str) -> str:
     """What failed, without the credentials that the URL may carry."""
+    import requests
+
     host = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
     status = _status(error)
     if status is not None:
