@@ -14,6 +14,8 @@ from packager.adapters import process
 from packager.adapters.process import Completed
 from packager.errors import CommandError, ToolError
 
+pytestmark = pytest.mark.tools
+
 PYTHON = sys.executable
 # Starts a grandchild with a process group of its own, which ignores every polite request, and
 # writes its pid to the file named in argv once it does.

@@ -134,6 +134,7 @@ def test_no_spark_names_the_command_that_installs_it(tmp_path: Path) -> None:
 JAVA = 'echo "    java.home = {home}" >&2'
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("variable", ["JAVA_HOME", "PATH"])
 def test_java_itself_says_where_it_is(variable: str, tmp_path: Path) -> None:
     program(tmp_path / "bin" / "java", JAVA.format(home="/opt/a java"))
@@ -141,6 +142,7 @@ def test_java_itself_says_where_it_is(variable: str, tmp_path: Path) -> None:
     assert spark.find_java({variable: str(value)}) == Path("/opt/a java")
 
 
+@pytest.mark.tools
 def test_a_java_that_only_offers_to_install_one_is_none(tmp_path: Path) -> None:
     program(tmp_path / "java", "echo 'please install' >&2; exit 1")
     with pytest.raises(ToolError, match="no Java that runs") as caught:
@@ -149,6 +151,7 @@ def test_a_java_that_only_offers_to_install_one_is_none(tmp_path: Path) -> None:
     assert "install a Java runtime (17" in caught.value.fix
 
 
+@pytest.mark.tools
 def test_no_java_at_all_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="no Java that runs") as caught:
         spark.find_java({"PATH": str(tmp_path)})
@@ -230,11 +233,13 @@ def choose(
     return chosen.path, chosen.notes
 
 
+@pytest.mark.tools
 def test_an_interpreter_that_is_here_is_used_untouched(tmp_path: Path) -> None:
     packed = environment(tmp_path / "env.tar.gz", interpreter=real_interpreter())
     assert choose(tmp_path, packed) == ("./environment/bin/python", ())
 
 
+@pytest.mark.tools
 def test_a_missing_interpreter_is_stood_in_for(tmp_path: Path) -> None:
     packed = environment(tmp_path / "env.tar.gz", interpreter="/usr/bin/no-such-python")
     # Two shims before it: a version manager's that refuses, and one that is another Python.
@@ -263,6 +268,7 @@ def test_a_missing_interpreter_is_stood_in_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.tools
 def test_the_wrong_version_at_the_right_path_is_stood_in_for(tmp_path: Path) -> None:
     other = program(tmp_path / "usr" / "python3", "echo 3.9; echo /usr/bin/python3.9")
     packed = environment(tmp_path / "env.tar.gz", interpreter=str(other))
@@ -274,6 +280,7 @@ def test_the_wrong_version_at_the_right_path_is_stood_in_for(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.tools
 def test_without_any_stand_in_uv_is_named(tmp_path: Path) -> None:
     packed = environment(tmp_path / "env.tar.gz", interpreter="/usr/bin/python9.9")
     with pytest.raises(ToolError, match=r"^/usr/bin/python9\.9, .* is not on this machine$") as no:
@@ -281,6 +288,7 @@ def test_without_any_stand_in_uv_is_named(tmp_path: Path) -> None:
     assert no.value.fix == "uv python install 9.9"
 
 
+@pytest.mark.tools
 def test_an_interpreter_in_the_archive_that_cannot_run_is_not_replaced(tmp_path: Path) -> None:
     packed = archive(
         tmp_path / "env.tar.gz", {"bin/python3.11": "\x7fELF"}, {"bin/python": "python3.11"}
@@ -290,6 +298,7 @@ def test_an_interpreter_in_the_archive_that_cannot_run_is_not_replaced(tmp_path:
     assert caught.value.why == "it cannot be started"
 
 
+@pytest.mark.tools
 def test_an_archive_without_an_interpreter_is_refused(tmp_path: Path) -> None:
     packed = archive(tmp_path / "env.tar.gz", {"venv/bin/python": ""})
     with pytest.raises(ValidationFailedError, match="has no bin/python") as caught:
@@ -441,11 +450,8 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    try:
-        home = spark.find_spark(os.environ, wanted=SPARK_VERSION, say=print)
-        java = spark.find_java(os.environ)
-    except ToolError as missing:
-        pytest.skip(f"{missing.what}: {missing.fix}")
+    home = spark.find_spark(os.environ, wanted=SPARK_VERSION, say=print)
+    java = spark.find_java(os.environ)
     root = tmp_path / "dir with ü blank"
     root.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(root))
