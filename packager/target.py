@@ -52,7 +52,7 @@ def parse_arch(name: str) -> Arch:
     synonyms = {arch.machine: arch.name for arch in ARCHES.values()}
     synonyms |= {arch.emr.lower(): arch.name for arch in ARCHES.values()}
     near = synonyms.get(name.lower()) or next(
-        iter(difflib.get_close_matches(name, ARCHES, n=1)), None
+        iter(difflib.get_close_matches(name.lower(), ARCHES, n=1)), None
     )
     raise ConfigError(
         f"{name!r} is not an architecture",
