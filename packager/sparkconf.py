@@ -88,7 +88,7 @@ def conf_for_archives(archives: Sequence[tuple[str, str]], extra: Mapping[str, s
             )
         if key == ARCHIVES:
             _refuse_same_alias(value, ours[ARCHIVES])
-            ours[key] = f"{ours[key]},{value}"
+            ours[key] = ",".join(filter(None, (ours[key], value)))
         elif key in ours and ours[key] != value:
             raise ConfigError(
                 f"{key} is set twice: {value!r} by you, {ours[key]!r} by packager",
@@ -137,13 +137,17 @@ def _json(job: Job) -> str:
 
 def _spark_defaults(job: Job) -> str:
     """`java.util.Properties`, which Spark reads as UTF-8; key and value part at the first blank."""
-    return "\n".join(f"{key} {_properties_value(value)}" for key, value in job.conf.entries)
+    return "\n".join(
+        key.replace(":", "\\:") + " " + _properties_value(value) for key, value in job.conf.entries
+    )
 
 
 def _properties_value(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     escaped = escaped.replace("\t", "\\t").replace("\f", "\\f")
-    if value != value.strip():
+    if value.startswith(("=", ":")):  # else it would be taken for the end of the key
+        escaped = f"\\{escaped}"
+    if value and min(value[0], value[-1]) <= " ":
         raise ConfigError(
             f"{value!r} begins or ends with a blank",
             why="Spark trims the values it reads from a properties file",
@@ -161,6 +165,13 @@ def _classification(job: Job) -> list[dict[str, Any]]:
             fix="use `--format spark-submit`",
         )
     for key, value in job.conf.entries:
+        if len(key) > limits.spark_defaults_key_chars:
+            raise ConfigError(
+                f"the property {key} has a name of {len(key)} characters",
+                why="a property of applicationConfiguration takes"
+                f" {limits.spark_defaults_key_chars}",
+                fix="use `--format spark-submit`, whose text may be longer",
+            )
         if len(value) > limits.spark_defaults_value_chars:
             raise ConfigError(
                 f"the value of {key} is {len(value)} characters long",
@@ -194,6 +205,12 @@ def _start_job_run(job: Job) -> str:
             f"{len(job.arguments)} arguments",
             why=f"the API takes {limits.entry_point_arguments_items}",
             fix="pass the location of a file instead",
+        )
+    if len(job.name) > limits.job_name_chars:
+        raise ConfigError(
+            f"the job's name is {len(job.name)} characters long",
+            why=f"the API takes {limits.job_name_chars}",
+            fix="give the project a shorter name",
         )
     submit: dict[str, Any] = {"entryPoint": job.entry_point}
     if job.arguments:
