@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,7 +40,7 @@ PYTHON_KEYS: Final = frozenset(
         f"{DRIVER_ENV}PYSPARK_DRIVER_PYTHON",
     }
 )
-OUR_KEYS: Final = frozenset({"spark.master", "spark.submit.deployMode", "spark.archives"})
+OUR_KEYS: Final = frozenset({"spark.master", "spark.submit.deployMode"})
 COUNT_KEYS: Final = frozenset({"spark.executor.cores", "spark.driver.cores", "spark.task.cpus"})
 MEMORY_KEYS: Final = frozenset({"spark.executor.memory", "spark.driver.memory"})
 
@@ -205,7 +205,7 @@ def run_local(
     """
     if not entry_point.is_file():
         raise ConfigError(f"{entry_point} is not a file", fix="name the script of the job")
-    local = local_conf(conf, workers=workers)
+    local = local_conf(conf, aliases=archives, workers=workers)
     for note in local.notes:
         say(note)
     with (
@@ -249,8 +249,13 @@ def run_local(
     return status
 
 
-def local_conf(conf: Sequence[tuple[str, str]], *, workers: int) -> LocalConf:
-    """Translate a job's configuration; what cannot be had here is capped or left out, and said."""
+def local_conf(
+    conf: Sequence[tuple[str, str]], *, aliases: Collection[str], workers: int
+) -> LocalConf:
+    """Translate a job's configuration; what cannot be had here is capped or left out, and said.
+
+    `aliases` are those of the archives at hand, which take the place of the published ones.
+    """
     confs: list[tuple[str, str]] = []
     driver_env: list[tuple[str, str]] = []
     notes: list[str] = []
@@ -259,6 +264,9 @@ def local_conf(conf: Sequence[tuple[str, str]], *, workers: int) -> LocalConf:
         if key in PYTHON_KEYS:
             if value != INTERPRETER:
                 notes.append(f"{key}={value} is not used here: {INTERPRETER} is")
+        elif key == "spark.archives":
+            published = [name.strip() for name in value.split(",") if name.strip()]
+            left_out += [name for name in published if name.rpartition("#")[2] not in aliases]
         elif key in OUR_KEYS or key.startswith("spark.dynamicAllocation."):
             left_out.append(key)
         elif key.startswith(DRIVER_ENV):

@@ -182,14 +182,14 @@ def test_no_java_at_all_is_explained(tmp_path: Path) -> None:
 )
 def test_sizes_are_capped_at_what_local_workers_have(key: str, value: str, here: str) -> None:
     said = (f"{key} is {here} here, not {value}: local workers are small",)
-    assert spark.local_conf([(key, value)], workers=2) == LocalConf(
+    assert spark.local_conf([(key, value)], aliases=(), workers=2) == LocalConf(
         confs=((key, here),), driver_env=(), notes=() if value == here else said
     )
 
 
 def test_only_what_emr_alone_knows_is_left_out() -> None:
     conf = [
-        ("spark.archives", "s3://bucket/env.tar.gz#environment"),
+        ("spark.archives", "s3://b/env.tar.gz#environment, s3://b/more.tar.gz#more"),
         ("spark.emr-serverless.driverEnv.STAGE", "a=b c"),
         ("spark.emr-serverless.driverEnv.PYSPARK_PYTHON", "./environment/bin/python"),
         ("spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON", "./environment/bin/python"),
@@ -200,8 +200,8 @@ def test_only_what_emr_alone_knows_is_left_out() -> None:
         ("spark.sql.x", "y"),
         ("spark.sql.x", "z"),
     ]
-    left_out = [conf[place][0] for place in (0, 6, 7)]
-    assert spark.local_conf(conf, workers=2) == LocalConf(
+    left_out = ["s3://b/more.tar.gz#more", conf[6][0], conf[7][0]]
+    assert spark.local_conf(conf, aliases={"environment", "app"}, workers=2) == LocalConf(
         confs=(
             ("spark.executorEnv.STAGE", "test"),
             ("spark.sql.x", "y"),
@@ -213,7 +213,8 @@ def test_only_what_emr_alone_knows_is_left_out() -> None:
 
 
 def test_another_interpreter_than_the_archives_is_refused_aloud() -> None:
-    local = spark.local_conf([("spark.pyspark.python", "/usr/bin/python3")], workers=2)
+    conf = [("spark.pyspark.python", "/usr/bin/python3")]
+    local = spark.local_conf(conf, aliases=(), workers=2)
     assert local.notes == (
         "spark.pyspark.python=/usr/bin/python3 is not used here: ./environment/bin/python is",
     )
