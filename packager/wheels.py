@@ -173,36 +173,55 @@ def inflate(file: BinaryIO, entry: Entry, filename: str) -> Iterator[bytes]:
 
     Raise `ConfigError` unless stream, size and CRC are exactly what the wheel's directory says.
     """
-    file.seek(entry.offset)
-    crc, size, left = 0, 0, entry.length
     match entry.method:
         case zipfile.ZIP_STORED:
-            decompressor = None
+            chunks = _data(file, entry, filename)
         case zipfile.ZIP_DEFLATED:
-            decompressor = zlib.decompressobj(-15)
+            chunks = _inflated(file, entry, filename)
         case method:
             raise broken(filename, f"{entry.name} is compressed by method {method}, not deflate")
+    crc = size = 0
+    for chunk in chunks:
+        crc, size = zlib.crc32(chunk, crc), size + len(chunk)
+        if size > entry.size:
+            raise broken(filename, f"{entry.name} is larger than the wheel's directory says")
+        yield chunk
+    if (crc, size) != (entry.crc, entry.size):
+        raise broken(filename, f"{entry.name} does not have the size and CRC of its directory")
+
+
+def _data(file: BinaryIO, entry: Entry, filename: str) -> Iterator[bytes]:
+    file.seek(entry.offset)
+    left = entry.length
     while left:
         data = file.read(min(left, INFLATE_CHUNK))
         if not data:
             raise broken(filename, f"the data of {entry.name} end too early")
         left -= len(data)
-        while data:
+        yield data
+
+
+def _inflated(file: BinaryIO, entry: Entry, filename: str) -> Iterator[bytes]:
+    stream = zlib.decompressobj(-15)
+    left = entry.length
+    for data in _data(file, entry, filename):
+        left -= len(data)
+        rest, full = data, True
+        while full:
             try:
-                chunk = decompressor.decompress(data, INFLATE_CHUNK) if decompressor else data
+                chunk = stream.decompress(rest, INFLATE_CHUNK)
             except zlib.error as error:
                 raise broken(filename, f"the data of {entry.name} are damaged: {error}") from error
-            data = decompressor.unconsumed_tail if decompressor else b""
-            crc, size = zlib.crc32(chunk, crc), size + len(chunk)
-            if size > entry.size:
-                raise broken(filename, f"{entry.name} is larger than the wheel's directory says")
             if chunk:
                 yield chunk
-    if decompressor and (not decompressor.eof or decompressor.unused_data):
+            rest = stream.unconsumed_tail
+            # After a full chunk more may wait inside zlib, even if no input is left.
+            full = len(chunk) == INFLATE_CHUNK
+        if stream.eof and (left or stream.unused_data):
+            break
+    if left or not stream.eof or stream.unused_data:
         # A stream that ends elsewhere would damage every byte after it in a spliced archive.
         raise broken(filename, f"the data of {entry.name} end elsewhere than its directory says")
-    if (crc, size) != (entry.crc, entry.size):
-        raise broken(filename, f"{entry.name} does not have the size and CRC of its directory")
 
 
 def overlapping(wheel: Wheel) -> str | None:
