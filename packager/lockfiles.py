@@ -4,13 +4,16 @@ Every kind of lock arrives here as a PEP 751 text: `pylock.toml` is one, uv writ
 lock, and uv resolves requirements into one. `packaging` selects from it for a *foreign* target.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.pylock import (
     Package,
     PackageArchive,
@@ -24,6 +27,7 @@ from packaging.pylock import (
 )
 from packaging.tags import Tag
 from packaging.utils import (
+    BuildTag,
     InvalidWheelFilename,
     canonicalize_name,
     parse_wheel_filename,
@@ -56,6 +60,7 @@ class Source:
 
     name: str
     version: str | None
+    """Of a release that an index has; None for everything else."""
     location: str
     sha256: str | None
 
@@ -102,7 +107,10 @@ def select(
     """
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
-        packages, dropped = _without_provided(lock.packages)
+        extras = [canonicalize_name(extra) for extra in extras]
+        _require_known("extra", extras, lock.extras or (), origin)
+        _require_known("dependency group", groups or (), lock.dependency_groups or (), origin)
+        packages, dropped = _without_provided([_as_wheel(p) for p in lock.packages])
         if hashes is not None:
             packages = [_hashed(p, hashes, origin) for p in packages]
         tags = list(target.tags())
@@ -116,6 +124,8 @@ def select(
         PylockValidationError,
         PylockSelectError,
         InvalidWheelFilename,
+        UndefinedComparison,
+        UndefinedEnvironmentName,
         tomllib.TOMLDecodeError,
     ) as error:
         raise ConfigError(
@@ -129,26 +139,39 @@ def select(
     for package, file in sorted(chosen, key=lambda pair: pair[0].name):
         match file:
             case PackageWheel():
-                pins.append(_pin(package, file, base))
-            case PackageArchive(path=path, url=url) if (path or url or "").endswith(".whl"):
-                pins.append(_archive_pin(package, file, base))
+                pins.append(_pin(package, file, base, origin))
             case PackageSdist() if file.path == _NOTHING:
                 missing.append(_missing(package, target))
-            case PackageSdist() | PackageArchive():
+            case PackageSdist():
                 sources.append(
                     Source(
                         name=package.name,
                         version=str(package.version) if package.version else None,
                         location=_location(file.url, file.path, base),
-                        sha256=file.hashes.get("sha256"),
+                        sha256=_sha256(package, file, origin),
                     )
+                )
+            case PackageArchive(subdirectory=None):
+                sources.append(
+                    Source(
+                        name=package.name,
+                        version=None,
+                        location=_location(file.url, file.path, base),
+                        sha256=_sha256(package, file, origin),
+                    )
+                )
+            case PackageArchive():
+                raise ConfigError(
+                    f"{package.name} lies in the folder {file.subdirectory} of an archive",
+                    why=f"{file.url or file.path}: only whole archives can be built yet",
+                    fix="pin a released version, or build its wheel and name that",
                 )
             case PackageDirectory():
                 sources.append(
                     Source(
                         name=package.name,
                         version=None,
-                        location=_location(None, file.path, base),
+                        location=str(base / file.path / (file.subdirectory or "")),
                         sha256=None,
                     )
                 )
@@ -167,6 +190,32 @@ _NOTHING: Final = "no file for the target"
 """Path of the stand-in that `_with_fallback` gives a package."""
 
 
+def _require_known(
+    kind: str, chosen: Collection[str], known: Collection[str], origin: Path
+) -> None:
+    if unknown := sorted(set(chosen) - set(known)):
+        raise ConfigError(
+            f"{origin} has no {kind} {unknown[0]!r}",
+            why=f"it has {', '.join(sorted(known)) or 'none'}",
+            fix=f"correct `{'extras' if kind == 'extra' else 'groups'}`, or lock again with it",
+        )
+
+
+def _as_wheel(package: Package) -> Package:
+    """Take a wheel that is named directly for the one wheel that the package has."""
+    archive = package.archive
+    if archive is None:
+        return package
+    url = (archive.url or "").partition("#")[0].partition("?")[0]
+    name = (archive.path or unquote(url)).rpartition("/")[2]
+    if not name.endswith(".whl"):
+        return package
+    wheel = PackageWheel(
+        name=name, url=archive.url, path=archive.path, size=archive.size, hashes=archive.hashes
+    )
+    return replace(package, archive=None, wheels=[wheel])
+
+
 def _without_provided(packages: Sequence[Package]) -> tuple[list[Package], tuple[str, ...]]:
     kept = [p for p in packages if p.name not in PROVIDED]
     return kept, tuple(sorted({p.name for p in packages} & PROVIDED))
@@ -180,17 +229,22 @@ def _with_fallback(package: Package, tags: frozenset[Tag]) -> Package:
     """
     if package.wheels is None:
         return package
-    wheels = [(w, parse_wheel_filename(w.filename)[3]) for w in package.wheels]
-    if any(found & tags for _, found in wheels):
-        return package
+    # Of wheels with the same tags the first is taken; a higher build number is to win.
+    wheels = sorted(package.wheels, key=_build_number, reverse=True)
+    if any(parse_wheel_filename(w.filename)[3] & tags for w in wheels):
+        return replace(package, wheels=wheels)
     if package.sdist is not None and not wheels:
         return package
     return replace(package, sdist=PackageSdist(path=_NOTHING, hashes={"sha256": ""}))
 
 
+def _build_number(wheel: PackageWheel) -> tuple[BuildTag, str, str]:
+    return parse_wheel_filename(wheel.filename)[2], wheel.filename, wheel.url or wheel.path or ""
+
+
 def _hashed(package: Package, hashes: Mapping[str, frozenset[str]], origin: Path) -> Package:
     allowed = hashes.get(package.name)
-    if package.directory is not None:
+    if package.directory is not None or package.vcs is not None:
         return package
     if allowed is None:
         raise ConfigError(
@@ -202,37 +256,50 @@ def _hashed(package: Package, hashes: Mapping[str, frozenset[str]], origin: Path
     sdist = (
         package.sdist if package.sdist and package.sdist.hashes.get("sha256") in allowed else None
     )
-    if not wheels and sdist is None and package.archive is None:
+    archive = package.archive
+    if archive is not None and archive.hashes.get("sha256") not in allowed:
+        archive = None
+    if not wheels and sdist is None and archive is None:
         raise ConfigError(
-            f"the hashes of {package.name} {package.version} in {origin} do not match",
+            f"the hashes of {_named(package)} in {origin} do not match",
             why="no file that the index has for it has one of these hashes",
             fix="lock again; if nothing else changed, find out why the files did",
         )
     return replace(package, wheels=wheels or None, sdist=sdist)
 
 
-def _pin(package: Package, wheel: PackageWheel, base: Path) -> Pin:
+def _pin(package: Package, wheel: PackageWheel, base: Path, origin: Path) -> Pin:
     return Pin(
         name=package.name,
-        version=str(package.version or parse_wheel_filename(wheel.filename)[1]),
+        version=_version(package),
         filename=wheel.filename,
         location=_location(wheel.url, wheel.path, base),
-        sha256=wheel.hashes.get("sha256"),
+        sha256=_sha256(package, wheel, origin),
         size=wheel.size,
     )
 
 
-def _archive_pin(package: Package, archive: PackageArchive, base: Path) -> Pin:
-    location = _location(archive.url, archive.path, base)
-    filename = location.rpartition("/")[2]
-    return Pin(
-        name=package.name,
-        version=str(parse_wheel_filename(filename)[1]),
-        filename=filename,
-        location=location,
-        sha256=archive.hashes.get("sha256"),
-        size=archive.size,
-    )
+def _version(package: Package) -> str:
+    if package.version is None and package.wheels:
+        return str(parse_wheel_filename(package.wheels[0].filename)[1])
+    return str(package.version or "")
+
+
+def _named(package: Package) -> str:
+    return f"{package.name} {_version(package)}".rstrip()
+
+
+def _sha256(
+    package: Package, file: PackageWheel | PackageSdist | PackageArchive, origin: Path
+) -> str | None:
+    sha256 = file.hashes.get("sha256")
+    if sha256 is None and file.path is None:
+        raise ConfigError(
+            f"{origin} has no SHA-256 of {_named(package)}",
+            why=f"it has {', '.join(sorted(file.hashes))}, by which it is not checked here",
+            fix="lock again, with an index that gives SHA-256 hashes",
+        )
+    return sha256
 
 
 def _location(url: str | None, path: str | None, base: Path) -> str:
@@ -244,7 +311,7 @@ def _location(url: str | None, path: str | None, base: Path) -> str:
 def _missing(package: Package, target: Target) -> Missing:
     return Missing(
         name=package.name,
-        version=str(package.version),
+        version=_version(package),
         target=f"{target.release.label} {target.arch.name} Python {target.python}",
         available=tuple(w.filename for w in package.wheels or ()),
     )
@@ -252,7 +319,7 @@ def _missing(package: Package, target: Target) -> Missing:
 
 def missing_error(missing: Sequence[Missing]) -> ConfigError:
     """All packages without a wheel at once, each with what there is."""
-    lines = [f"{m.name} {m.version} for {m.target}: {_available(m)}" for m in missing]
+    lines = [f"{f'{m.name} {m.version}'.rstrip()} for {m.target}: {_available(m)}" for m in missing]
     names = sorted({m.name for m in missing})
     return ConfigError(
         f"no wheel for the target: {', '.join(names)}",
@@ -299,15 +366,26 @@ def _lines(path: Path, seen: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
             continue
         yield path, line
         if match := _INCLUDE.fullmatch(line) or _CONSTRAINT.fullmatch(line):
-            yield from _lines(path.parent / match[1].strip("\"'"), (*seen, path))
+            included = os.path.normpath(path.parent / match[1].strip("\"'"))
+            yield from _lines(Path(included), (*seen, path))
 
 
 def requirement_hashes(path: Path) -> Mapping[str, frozenset[str]] | None:
-    """The SHA-256 hashes a requirements file allows for each package, or None if it has none."""
+    """The SHA-256 hashes a requirements file allows for each package, or None if it has none.
+
+    Raise `ConfigError` for a line that has only others.
+    """
     found: dict[str, frozenset[str]] = {}
-    for _, line in requirement_lines(path):
-        hashes = frozenset(value.lower() for kind, value in _HASH.findall(line) if kind == "sha256")
+    for file, line in requirement_lines(path):
+        kinds = _HASH.findall(line)
+        hashes = frozenset(value.lower() for kind, value in kinds if kind == "sha256")
         name = _NAME.match(line)
+        if kinds and not hashes:
+            raise ConfigError(
+                f"{file}: {line.split()[0]} has no SHA-256",
+                why=f"it has {kinds[0][0]}, by which it is not checked here",
+                fix="write the file with SHA-256 hashes: uv pip compile --generate-hashes",
+            )
         if hashes and name:
             key = canonicalize_name(name[1])
             found[key] = found.get(key, frozenset()) | hashes
