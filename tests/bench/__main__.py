@@ -1,0 +1,400 @@
+"""packager beside its peers on one reference set, all in one run. Nothing timed is asserted.
+
+    python -m tests.bench [--runs N] [--work DIR] [--wheels DIR] [--network] [--markdown]
+
+Every round runs every row once, so that the noise of the machine hits all alike, and no run is left
+out. Wheels, environments and warm caches are made before anything is timed.
+"""
+
+import argparse
+import os
+import platform
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from uv import find_uv_bin
+
+REFERENCE: Final = Path(__file__).with_name("reference.txt")
+RELEASE: Final = "emr-7.13.0"
+PYTHON: Final = "3.11"
+MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+GLIBC_MINOR: Final = 34
+"""Of the release; the peers install the same wheels that packager takes."""
+
+MB: Final = 1e6
+MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    key: str
+    name: str
+    command: str
+    """For `sh -ec`; all of it is timed."""
+    before: str = ":"
+    """Puts things back where the row begins; not timed."""
+    archive: str = ""
+    """Pattern, in the working directory, of what the row makes."""
+    missing: str = ""
+    """Why the row can not be run here; empty if it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    row: Row
+    seconds: tuple[float, ...]
+    peak_bytes: int
+    archive_bytes: int
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+
+def main() -> None:
+    options = _options()
+    # On a disk, where /tmp may be memory.
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        os.chdir(work)
+        wheels = options.wheels or work / "wheels"
+        print("\n".join(_machine()), end="\n\n", flush=True)
+        _set_up(wheels)
+        results = _run(_rows(wheels, network=options.network), options.runs)
+    print(_table(results, markdown=options.markdown))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--runs", type=int, default=3, help="of every row [3]")
+    parser.add_argument("--work", type=Path, help="folder on a disk [a temporary one]")
+    parser.add_argument("--wheels", type=Path, help="folder of wheels to reuse, or to fill")
+    parser.add_argument("--network", action="store_true", help="run the rows that download too")
+    parser.add_argument("--markdown", action="store_true", help="print the README's table")
+    options = parser.parse_args()
+    options.work, options.wheels = (
+        path and path.resolve() for path in (options.work, options.wheels)
+    )
+    return options
+
+
+def measure(argv: Sequence[str]) -> tuple[float, int]:
+    """Seconds, and the peak memory in bytes of the largest process that `argv` starts.
+
+    No peak is less than this process's own, with which a child begins; the table says `<` then.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)  # includes what the child waited for itself
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return seconds, usage.ru_maxrss * MAXRSS_UNIT
+
+
+def _shell(command: str) -> list[str]:
+    return ["sh", "-ec", command]
+
+
+def _run(rows: Sequence[Row], runs: int) -> tuple[Result, ...]:
+    samples: dict[str, list[tuple[float, int]]] = {row.key: [] for row in rows}
+    sizes: dict[str, int] = {}
+    for number in range(runs):
+        for row in rows:
+            if row.missing:
+                continue
+            subprocess.run(_shell(row.before), check=True, stdout=subprocess.DEVNULL)
+            samples[row.key].append(measure(_shell(row.command)))
+            if row.archive:
+                (made,) = Path().glob(row.archive)
+                sizes[row.key] = made.stat().st_size
+            print(f"{number + 1}/{runs} {samples[row.key][-1][0]:7.2f} s  {row.name}", flush=True)
+    return tuple(
+        Result(
+            row=row,
+            seconds=tuple(seconds for seconds, _ in samples[row.key]),
+            peak_bytes=max((peak for _, peak in samples[row.key]), default=0),
+            archive_bytes=sizes.get(row.key, 0),
+        )
+        for row in rows
+    )
+
+
+# What the rows share: everything lies in the working directory, by these names.
+#
+#   installed/ installed-uv/   environments, by venv and pip, and by uv
+#   project/                   what packager packs: the reference set, and one script
+#   store/ uv-cache/           warm
+
+_UV: Final = f"env UV_CACHE_DIR=$PWD/uv-cache UV_OFFLINE=1 {shlex.quote(find_uv_bin())}"
+_NEW_UV: Final = f"env UV_CACHE_DIR=$PWD/new-uv-cache {shlex.quote(find_uv_bin())}"
+_REQUIREMENTS: Final = f"--quiet --require-hashes -r {shlex.quote(str(REFERENCE))}"
+
+
+def _python() -> str:
+    """The release's Python as this machine has it."""
+    name = f"python{PYTHON}"
+    found = sys.executable if platform.python_version().startswith(f"{PYTHON}.") else None
+    if (found := found or shutil.which(name)) is None:
+        raise SystemExit(f"{name} is not on this machine")
+    return shlex.quote(found)
+
+
+def _venv_pack(environment: str, out: str) -> str:
+    return f"{shlex.quote(sys.executable)} -m venv_pack -q -p {environment} -o {out} --force"
+
+
+def _pack(arch: str, *, store: str = "store", uv: str = "UV_CACHE_DIR=$PWD/uv-cache") -> str:
+    source = shlex.quote(str(REFERENCE.parents[2]))
+    return (
+        f"env PYTHONPATH={source} {uv} {shlex.quote(sys.executable)} -m packager pack project"
+        f" -q --release {RELEASE} --arch {arch} --cache-dir {store} --out ../dist-{arch}"
+    )
+
+
+def _pip_install(environment: str, wheels: str) -> str:
+    return (
+        f"{_python()} -m venv {environment};"
+        f" {environment}/bin/pip install --no-index --find-links {wheels} {_REQUIREMENTS}"
+    )
+
+
+def _uv_install(environment: str, uv: str, source: str) -> str:
+    return (
+        f"{uv} venv --quiet --python {_python()} {environment};"
+        f" {uv} pip install --python {environment}/bin/python {source} {_REQUIREMENTS}"
+    )
+
+
+def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
+    host = shlex.quote(str(wheels / "amd64"))
+    offline = f"--no-index --find-links {host}"
+    warm = "UV_OFFLINE=1 UV_CACHE_DIR=$PWD/uv-cache"
+    only_wheels = "rm -rf store/plans store/resolved"
+    download = "" if network else "downloads; only with --network"
+    return (
+        Row(
+            key="venv-pack",
+            name="venv-pack alone, of an installed environment",
+            command=_venv_pack("installed", "venv-pack.tar.gz"),
+            before="rm -f venv-pack.tar.gz",
+            archive="venv-pack.tar.gz",
+        ),
+        Row(
+            key="venv-pack-lean",
+            name="venv-pack alone, of one without byte code and pip",
+            command=_venv_pack("installed-uv", "venv-pack-lean.tar.gz"),
+            before="rm -f venv-pack-lean.tar.gz",
+            archive="venv-pack-lean.tar.gz",
+        ),
+        Row(
+            key="pip",
+            name="venv, pip install from local wheels, venv-pack",
+            command=f"{_pip_install('by-pip', host)}; {_venv_pack('by-pip', 'pip.tar.gz')}",
+            before="rm -rf by-pip pip.tar.gz",
+            archive="pip.tar.gz",
+        ),
+        Row(
+            key="uv",
+            name="uv venv, uv pip install with a warm cache, venv-pack",
+            command=f"{_uv_install('by-uv', _UV, offline)}; {_venv_pack('by-uv', 'uv.tar.gz')}",
+            before="rm -rf by-uv uv.tar.gz",
+            archive="uv.tar.gz",
+        ),
+        Row(
+            key="gzip",
+            name="tar and gzip of an installed environment",
+            command="tar -C installed -czf gzip.tar.gz .",
+            before="rm -f gzip.tar.gz",
+            archive="gzip.tar.gz",
+        ),
+        Row(
+            key="pigz",
+            name="tar and pigz of an installed environment",
+            command="tar -C installed -cf - . | pigz > pigz.tar.gz",
+            before="rm -f pigz.tar.gz",
+            archive="pigz.tar.gz",
+            missing="" if shutil.which("pigz") else "pigz is not on this machine",
+        ),
+        Row(
+            key="first",
+            name="packager, first pack: wheels in its store, nothing else",
+            command=_pack("amd64", uv=warm),
+            before=f"{only_wheels}; rm -rf dist-amd64",
+            archive="dist-amd64/*-environment-*.tar.gz",
+        ),
+        Row(
+            key="again",
+            name="packager, nothing changed",
+            command=_pack("amd64", uv=warm),
+            before=_pack("amd64", uv=warm),
+            archive="dist-amd64/*-environment-*.tar.gz",
+        ),
+        Row(
+            key="arm64",
+            name="packager, first pack for arm64",
+            command=_pack("arm64", uv=warm),
+            before=f"{only_wheels}; rm -rf dist-arm64",
+            archive="dist-arm64/*-environment-*.tar.gz",
+        ),
+        Row(
+            key="cat",
+            name="limit: cat of the wheels into one file",
+            command=f"cat {host}/*.whl > cat.bin",
+            before="rm -f cat.bin",
+            archive="cat.bin",
+        ),
+        Row(
+            key="cp",
+            name="limit: cp of packager's archive",
+            command="cp dist-amd64/*-environment-*.tar.gz cp.tar.gz",
+            before="rm -f cp.tar.gz",
+            archive="cp.tar.gz",
+        ),
+        Row(
+            key="uv-nothing",
+            name="uv pip install from nothing, no archive",
+            command=_uv_install("new-uv", _NEW_UV, ""),
+            before="rm -rf new-uv new-uv-cache",
+            missing=download,
+        ),
+        Row(
+            key="nothing",
+            name="packager from nothing",
+            command=_pack("amd64", store="new-store", uv="UV_CACHE_DIR=$PWD/new-uv-cache"),
+            before="rm -rf new-store new-uv-cache dist-amd64",
+            archive="dist-amd64/*-environment-*.tar.gz",
+            missing=download,
+        ),
+    )
+
+
+def _set_up(wheels: Path) -> None:
+    project = Path("project")
+    project.mkdir(exist_ok=True)
+    shutil.copyfile(REFERENCE, project / "requirements.txt")
+    (project / "main.py").write_text("import pandas\n", encoding="utf-8")
+    host = shlex.quote(str(wheels / "amd64"))
+    offline = f"--no-index --find-links {host}"
+    installed = ["installed", "installed-uv", "by-uv"]
+    steps = [
+        *(_download(wheels / arch, machine) for arch, machine in MACHINES.items()),
+        *(f"rm -rf {environment}" for environment in installed),
+        _pip_install("installed", host),
+        _uv_install("installed-uv", _UV, offline),
+        *(_pack(arch) for arch in MACHINES),
+    ]
+    for step in steps:
+        subprocess.run(_shell(step), check=True, stdout=subprocess.DEVNULL)
+
+
+def _download(folder: Path, machine: str) -> str:
+    if any(folder.glob("*.whl")):
+        return ":"
+    platforms = " ".join(
+        f"--platform manylinux_2_{minor}_{machine}" for minor in range(GLIBC_MINOR, 16, -1)
+    )
+    return (
+        f"{_python()} -m venv downloader;"
+        f" downloader/bin/pip download --no-deps --only-binary :all: --python-version {PYTHON}"
+        f" {platforms} --platform manylinux2014_{machine} -d {shlex.quote(str(folder))}"
+        f" {_REQUIREMENTS}"
+    )
+
+
+def _machine() -> tuple[str, ...]:
+    model = re.search(r"^model name\s*: (.*)", _text("/proc/cpuinfo"), re.MULTILINE)
+    return (
+        f"machine:   {os.cpu_count()} cores, {platform.machine()}, {model[1] if model else '?'}",
+        f"system:    {platform.platform()}; load {os.getloadavg()[0]:.1f}",
+        f"python:    {platform.python_version()}; venv-pack {version('venv-pack')}",
+        *(f"{name + ':':<10} {_answer(name, argv)}" for name, argv in _PROGRAMS.items()),
+    )
+
+
+_PROGRAMS: Final = {
+    "uv": (find_uv_bin(), "--version"),
+    "tar": ("tar", "--version"),
+    "gzip": ("gzip", "--version"),
+    "pigz": ("pigz", "--version"),
+}
+
+
+def _answer(name: str, argv: Sequence[str]) -> str:
+    if shutil.which(argv[0]) is None:
+        return "none"
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return (done.stdout or done.stderr).partition("\n")[0].removeprefix(f"{name} ")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return ""
+
+
+_RATIOS: Final = (
+    ("first pack for arm64 / for amd64, on this machine", "arm64", "first"),
+    ("first pack / cat of its wheels", "first", "cat"),
+    ("nothing changed / cat of its wheels", "again", "cat"),
+    ("venv, pip, venv-pack / first pack", "pip", "first"),
+    ("uv, venv-pack / first pack", "uv", "first"),
+    ("from nothing: uv pip install / packager", "uv-nothing", "nothing"),
+)
+
+
+def _table(results: Sequence[Result], *, markdown: bool) -> str:
+    by_key = {result.row.key: result for result in results}
+    base = by_key["venv-pack"].median
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
+    head = ("", "seconds", "spread", "venv-pack / this", "peak memory, MB", "archive, MB")
+    cells = [
+        (
+            result.row.name,
+            f"{result.median:.2f}",
+            f"{min(result.seconds):.2f}-{max(result.seconds):.2f}",
+            f"{base / result.median:.1f}",
+            f"{'< ' if result.peak_bytes <= own else ''}{result.peak_bytes / MB:.0f}",
+            f"{result.archive_bytes / MB:.1f}" if result.archive_bytes else "-",
+        )
+        for result in results
+        if result.seconds
+    ]
+    if markdown:
+        lines = ["| " + " | ".join(row) + " |" for row in (head, *cells)]
+        lines.insert(1, "|---" + "|---:" * (len(head) - 1) + "|")
+    else:
+        widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in (head, *cells)
+        ]
+    ratios = [
+        f"{label}: {by_key[above].median / by_key[below].median:.2f}"
+        for label, above, below in _RATIOS
+        if by_key[above].seconds
+    ]
+    left_out = [f"left out: {r.row.name} ({r.row.missing})" for r in results if r.row.missing]
+    return "\n".join(["", *lines, "", *ratios, *left_out])
+
+
+if __name__ == "__main__":
+    main()
