@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from base64 import urlsafe_b64encode
@@ -30,6 +31,9 @@ LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 ENCRYPTED: Final = 0x1
 SYMLINK_TYPE: Final = 0o120000
 INFLATE_CHUNK: Final = 1 << 20
+LARGEST_TEXT: Final = 64 << 20
+"""No `RECORD` or script is longer, and a compressed one that is would fill the memory."""
+
 COMPRESSED_IN_MEMORY: Final = 32 << 20
 """A file that its wheel merely stores is compressed up to this size, and stored again above it."""
 
@@ -83,12 +87,16 @@ def read_wheel(file: BinaryIO, filename: str) -> Wheel:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = tuple(sorted(_entries(archive, file, filename), key=lambda e: e.name))
-            dist_info = _dist_info(entries, filename, name)
-            text = _read_text(archive, f"{dist_info}/entry_points.txt")
-            if not _read_text(archive, f"{dist_info}/WHEEL"):
-                raise broken(filename, f"{dist_info}/WHEEL is missing")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise broken(filename, str(error)) from error
+    dist_info = _dist_info(entries, filename, name)
+    named = {entry.name: entry for entry in entries}
+    for required in ("RECORD", "WHEEL"):
+        if f"{dist_info}/{required}" not in named:
+            raise broken(filename, f"{dist_info}/{required} is missing")
+    _require_version(_text(file, named[f"{dist_info}/WHEEL"], filename), filename)
+    points = named.get(f"{dist_info}/entry_points.txt")
+    text = _text(file, points, filename) if points else ""
     return Wheel(
         filename=filename,
         name=name,
@@ -102,13 +110,14 @@ def read_wheel(file: BinaryIO, filename: str) -> Wheel:
 def _entries(archive: zipfile.ZipFile, file: BinaryIO, filename: str) -> Iterator[Entry]:
     seen = set[str]()
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         path = PurePosixPath(info.filename)
         if (
             path.is_absolute()
             or ".." in path.parts
-            or "\\" in info.orig_filename
+            or not path.parts
+            or set(info.orig_filename) & set("\\\0")
             or re.match(r"[A-Za-z]:", info.filename)
             or str(path) != info.filename
         ):
@@ -121,9 +130,10 @@ def _entries(archive: zipfile.ZipFile, file: BinaryIO, filename: str) -> Iterato
         mode = info.external_attr >> 16
         if mode & 0o170000 == SYMLINK_TYPE:
             raise broken(filename, f"{info.filename} is a symbolic link, which wheels can not have")
-        file.seek(info.header_offset)
+        # An offset may be anything that 64 bits hold, and with bytes missing in front be negative.
+        file.seek(min(max(info.header_offset, 0), sys.maxsize))
         header = file.read(30)
-        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        if info.header_offset < 0 or len(header) < 30 or header[:4] != b"PK\x03\x04":
             raise broken(filename, f"the local header of {info.filename} is missing")
         _, name_length, extra_length = LOCAL_HEADER.unpack(header)
         yield Entry(
@@ -146,11 +156,21 @@ def _dist_info(entries: tuple[Entry, ...], filename: str, name: str) -> str:
     return matching.pop()
 
 
-def _read_text(archive: zipfile.ZipFile, name: str) -> str:
+def _text(file: BinaryIO, entry: Entry, filename: str) -> str:
+    if entry.size > LARGEST_TEXT:
+        raise broken(filename, f"{entry.name} has {entry.size} bytes, too many for such a file")
     try:
-        return archive.read(name).decode()
-    except KeyError:
-        return ""
+        return b"".join(inflate(file, entry, filename)).decode()
+    except UnicodeDecodeError as error:
+        raise broken(filename, f"{entry.name} is not UTF-8: {error}") from error
+
+
+def _require_version(text: str, filename: str) -> None:
+    """The format asks installers to refuse a greater major version than they know."""
+    found = re.search(r"^Wheel-Version:\s*(\d+)", text, re.MULTILINE)
+    if found is None or found[1] != "1":
+        version = found[1] if found else "none"
+        raise broken(filename, f"the major version of its format is {version}, only 1 is known")
 
 
 def _entry_points(text: str, filename: str) -> Iterator[tuple[str, str]]:
@@ -163,9 +183,13 @@ def _entry_points(text: str, filename: str) -> Iterator[tuple[str, str]]:
     for section in ("console_scripts", "gui_scripts"):
         if parser.has_section(section):
             for name, reference in parser.items(section):
-                if "/" in name or not name.strip():
+                if name in {".", ".."} or set(name) & set("/\\\0"):
                     raise broken(filename, f"entry point {name!r} is not the name of a file")
-                yield name, reference.partition("[")[0].strip()
+                target = reference.partition("[")[0].strip()
+                parts = [part.strip() for part in target.split(":")]
+                if len(parts) != 2 or not all(map(str.isidentifier, ".".join(parts).split("."))):
+                    raise broken(filename, f"entry point {name!r} is not `module:function`")
+                yield name, ":".join(parts)
 
 
 def inflate(file: BinaryIO, entry: Entry, filename: str) -> Iterator[bytes]:
@@ -256,7 +280,7 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     record: Entry | None = None
     for entry in wheel.entries:
         path = destination(wheel, entry.name, layout)
-        if path == layout.site(f"{wheel.dist_info}/RECORD"):
+        if entry.name == f"{wheel.dist_info}/RECORD":
             record = entry
             continue
         if path in members:
@@ -273,13 +297,13 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     for name, reference in wheel.entry_points:
         path = f"bin/{name}"
         members[path] = changed[path] = Content(
-            path=path, mode=EXECUTABLE_MODE, data=entry_script(reference, layout, wheel.filename)
+            path=path, mode=EXECUTABLE_MODE, data=entry_script(reference, layout)
         )
     if record is None:
         raise broken(wheel.filename, f"{wheel.dist_info}/RECORD is missing")
     path = layout.site(record.name)
     if changed or moved:
-        text = b"".join(inflate(file, record, wheel.filename)).decode()
+        text = _text(file, record, wheel.filename)
         data = _record(text, moved, changed, layout, wheel.filename)
         members[path] = Content(path=path, mode=FILE_MODE, data=data)
     else:
@@ -352,11 +376,9 @@ def _relocated(data: bytes, layout: Layout) -> bytes:
     return data
 
 
-def entry_script(reference: str, layout: Layout, filename: str) -> bytes:
+def entry_script(reference: str, layout: Layout) -> bytes:
     """The console script of an entry point `module:attribute`."""
-    module, _, attribute = (part.strip() for part in reference.partition(":"))
-    if not re.fullmatch(r"\w+(\.\w+)*", module) or not re.fullmatch(r"\w+(\.\w+)*", attribute):
-        raise broken(filename, f"the entry point {reference!r} is not `module:function`")
+    module, _, attribute = reference.partition(":")
     first = attribute.split(".")[0]
     return (
         _starter(layout)
