@@ -3,15 +3,23 @@
 import os
 import sys
 
+from typer.exceptions import TyperException
+
 from packager.console import show_bug, show_error, show_interrupted
-from packager.errors import ExitCode, PackagerError
+from packager.errors import ConfigError, ExitCode, PackagerError
 
 
 def main() -> None:
     from packager.cli import app
 
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+        if code == ExitCode.INTERRUPTED:  # typer has turned the interrupt into this
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except TyperException as error:
+        show_error(_usage(error))
+        sys.exit(ExitCode.CONFIG)
     except PackagerError as error:
         show_error(error)
         if os.environ.get("PACKAGER_DEBUG"):
@@ -27,6 +35,14 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the last one: a bug is told as one
         show_bug(error, sys.argv[1:])
         sys.exit(ExitCode.BUG)
+
+
+def _usage(error: TyperException) -> PackagerError:
+    """A wrong word on the command line, told as every other error."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "packager"
+    what = getattr(error, "format_message", error.__str__)()
+    return ConfigError(what.rstrip("."), fix=f"see {command} --help")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
     from packager.settings import Settings
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
@@ -64,6 +64,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
 
 @app.callback()
 def packager(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -74,6 +75,9 @@ def packager(
     Start with `packager pack` in a project's folder.
     """
     del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.CONFIG)
     if debug:
         os.environ["PACKAGER_DEBUG"] = "1"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # CI cancels with it; clean up too

@@ -122,7 +122,7 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     script = entry_point(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
-    with ThreadPoolExecutor(len(targets) + 1) as pool:
+    with _threads(len(targets) + 1, ports) as pool:
         building = pool.submit(_app, project, settings, ports)
         selections = list(pool.map(lambda t: _selection(project, t, settings, ports), targets))
         app = building.result()
@@ -140,11 +140,23 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     )
 
     def made(target: Target, need: _Needs) -> Packed:
-        wheels = (*(stored[_key(pin)] for pin in need.selection.pins), *need.built)
-        return _pack_target(work, target, wheels, need.selection.dropped)
+        return _pack_target(work, target, tuple(stored[_key(p)] for p in need.selection.pins), need)
 
-    with ThreadPoolExecutor(len(targets)) as pool:
+    with _threads(len(targets), ports) as pool:
         return tuple(pool.map(made, targets, needs))
+
+
+@contextlib.contextmanager
+def _threads(count: int, ports: Ports) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end early when one of them, or the user, ends the whole."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except BaseException:
+        ports.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _require_python(project: Project, target: Target) -> None:
@@ -216,12 +228,13 @@ def _selection(project: Project, target: Target, settings: Settings, ports: Port
     extras, groups = settings.extras, settings.groups
     match project.lock_kind:
         case "pylock.toml":
+            read_toml(lock)  # told with file and line, which the lock's own reader does not know
             text = read_text(lock)
             return select(
                 text, target, origin=lock, base=root, extras=extras, groups=groups or None
             )
         case "uv.lock":
-            _read_lock_table(lock)
+            read_toml(lock)  # told with file and line, before uv sees it
             text = ports.resolver.export(lock, extras=extras, groups=groups)
             return select(text, target, origin=lock, base=root)
         case "requirements.txt":
@@ -242,11 +255,6 @@ def _refuse_extras(settings: Settings, lock: Path | None) -> None:
             why=f"{lock.name if lock else 'the project'} has none",
             fix="remove `extras` and `groups`, or describe the project in a pyproject.toml",
         )
-
-
-def _read_lock_table(lock: Path) -> None:
-    """Let a broken lock be told with file and line, before uv sees it."""
-    read_toml(lock)
 
 
 def _compiled_requirements(lock: Path, target: Target, ports: Ports, *, kept: bool) -> str:
@@ -317,9 +325,11 @@ def _key(pin: Pin) -> str:
 
 
 def _pack_target(
-    work: _Work, target: Target, wheels: tuple[StoredWheel, ...], dropped: tuple[str, ...]
+    work: _Work, target: Target, fetched: tuple[StoredWheel, ...], needs: _Needs
 ) -> Packed:
     project, settings, app = work.project, work.settings, work.app
+    built = needs.built
+    wheels = (*fetched, *built)
     artifacts: list[Artifact] = []
     bundle: list[ArchiveFacts] = []
     for layer in _layers(work, target, wheels):
@@ -340,8 +350,11 @@ def _pack_target(
         builder="wheels",
         lock=project.lock.name if project.lock else None,
         lock_sha256=hashlib.sha256(project.lock.read_bytes()).hexdigest() if project.lock else None,
-        wheels=tuple(_recorded(w) for w in (*wheels, *((app.wheel,) if app.wheel else ()))),
-        dropped=dropped,
+        wheels=(
+            *(_recorded(wheel, made_here=wheel in built) for wheel in wheels),
+            *((_recorded(app.wheel, made_here=True),) if app.wheel else ()),
+        ),
+        dropped=needs.selection.dropped,
         artifacts=tuple(artifacts),
         conf=dict(settings.conf),
         report=report.to_json(),
@@ -380,10 +393,13 @@ def _layers(work: _Work, target: Target, wheels: tuple[StoredWheel, ...]) -> "It
         )
 
 
-def _recorded(wheel: StoredWheel) -> RecordedWheel:
+def _recorded(wheel: StoredWheel, *, made_here: bool) -> RecordedWheel:
     name, version, _, _ = parse_wheel_filename(wheel.filename)
     return RecordedWheel(
-        name=name, version=str(version), filename=wheel.filename, sha256=wheel.sha256
+        name=name,
+        version=str(version),
+        filename=wheel.filename,
+        sha256=None if made_here else wheel.sha256,
     )
 
 

@@ -1,6 +1,6 @@
 """What the pipeline needs of the outside world. Adapters and the tests' fakes satisfy these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -98,3 +98,5 @@ class Ports:
     resolver: Resolver
     store: WheelStore
     builder: Builder
+    stop: Callable[[], None]
+    """End what runs in other threads, since nobody will take its result."""

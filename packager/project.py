@@ -32,19 +32,20 @@ LockKind = Literal["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml
 LOCKS: Final[tuple[LockKind, ...]] = ("uv.lock", "pylock.toml", "requirements.txt")
 """Files that pin dependencies, in the order in which they are looked for."""
 
-LEFT_OUT: Final = frozenset(
-    {
-        "__pycache__",
-        "build",
-        "dist",
-        "env",
-        "node_modules",
-        "venv",
-        "metastore_db",
-        "spark-warehouse",
-    }
+UNREADABLE_LOCKS: Final[Mapping[str, str]] = {
+    "poetry.lock": "poetry export -o requirements.txt",
+    "pdm.lock": "pdm export -o requirements.txt",
+    "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
+}
+"""Locks whose pins would be lost if we went on without them, and what writes them as one we read."""
+
+MADE_BY_TOOLS: Final = frozenset(
+    {".git", "__pycache__", "metastore_db", "node_modules", "spark-warehouse"}
 )
-"""Directories that hold what tools made, never a project's own files."""
+"""Directories that are never a project's own, wherever they are."""
+
+MADE_AT_TOP: Final = frozenset({"build", "dist", "env", "venv"})
+"""Directories that tools make beside the project's own; deeper in, a package may be called so."""
 
 NOT_APP: Final = frozenset(
     {"pyproject.toml", "uv.lock", "pylock.toml", "requirements*.txt", "setup.cfg", "tox.ini"}
@@ -135,6 +136,13 @@ def _lock(
     for name in LOCKS:
         if (root / name).is_file():
             return root / name, name
+    for other, command in UNREADABLE_LOCKS.items():
+        if (root / other).is_file():
+            raise ConfigError(
+                f"{root / other} can not be read",
+                why=f"packager reads {', '.join(LOCKS)}, and to go on would ignore its pins",
+                fix=command,
+            )
     if "project" in document:
         return root / "pyproject.toml", "pyproject.toml"
     return (root / "setup.py", "setup.py") if setup else (None, None)
@@ -142,14 +150,16 @@ def _lock(
 
 def read_toml(path: Path) -> Mapping[str, Any]:
     """Raise `ConfigError` with file, line and column where it is not TOML."""
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        last = f"line {len(text.splitlines())}, the end of the file"
         raise ConfigError(
-            f"{path} is not valid TOML", why=str(error), fix="mend the line it names"
+            f"{path} is not valid TOML",
+            why=str(error).replace("end of document", last),
+            fix="mend the line it names",
         ) from error
-    except OSError as error:
-        raise ConfigError(f"{path} can not be read", why=error.strerror or str(error)) from error
 
 
 def read_text(path: Path) -> str:
@@ -177,8 +187,10 @@ def _requires_python(table: Mapping[str, Any], root: Path) -> SpecifierSet | Non
     if value is None:
         return None
     try:
+        if not isinstance(value, str):
+            raise InvalidSpecifier(f"{value!r} is not a text")
         return SpecifierSet(value)
-    except (InvalidSpecifier, TypeError, AttributeError) as error:
+    except InvalidSpecifier as error:
         raise ConfigError(
             f"{root / 'pyproject.toml'}: project.requires-python is not a version specifier",
             why=str(error),
@@ -239,30 +251,39 @@ def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosi
     )
 
 
-def _walk(root: Path) -> Iterator[PurePosixPath]:
+def _walk(root: Path, *, hidden: bool = False) -> Iterator[PurePosixPath]:
+    """The files of a tree without what tools made; with `hidden`, all that a build may read."""
     real = root.resolve()
-    for folder, directories, files in os.walk(root):
+    for folder, directories, files in os.walk(root, followlinks=True):
+        here = Path(folder)
         directories[:] = [
             d
             for d in directories
-            if d not in LEFT_OUT
-            and not d.startswith(".")
+            if d not in MADE_BY_TOOLS
+            and not (here == root and d in MADE_AT_TOP)
+            and not (d.startswith(".") and (here == root or not hidden))
             and not d.endswith(".egg-info")
-            and not (Path(folder) / d / "pyvenv.cfg").exists()
+            and not (here / d / "pyvenv.cfg").exists()
+            and not ((here / d).is_symlink() and _leads_away(here / d, real))
         ]
         for name in files:
-            path = Path(folder, name)
-            if name.startswith(".") or name.endswith(".pyc") or not path.is_file():
+            path = here / name
+            if name.endswith(".pyc") or (name.startswith(".") and not hidden):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                continue
-            yield PurePosixPath(path.relative_to(root).as_posix())
+            if path.is_file() and (hidden or path.resolve().is_relative_to(real)):
+                yield PurePosixPath(path.relative_to(root).as_posix())
+
+
+def _leads_away(link: Path, real: Path) -> bool:
+    """Whether a link to a directory leads out of the tree, or round in it."""
+    to = link.resolve()
+    return not to.is_relative_to(real) or link.parent.resolve().is_relative_to(to)
 
 
 def source_digest(root: Path) -> str:
     """A hash of every file of a source tree that a build may read, names and modes included."""
     digest = hashlib.sha256()
-    for path in sorted(_walk(root)):
+    for path in sorted(_walk(root, hidden=True)):
         file = root / path
         digest.update(f"{path}\0{file.stat().st_mode & 0o111}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -37,7 +37,8 @@ class RecordedWheel:
     name: str
     version: str
     filename: str
-    sha256: str
+    sha256: str | None
+    """None for one built here: its bytes may carry times, and only its files are packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

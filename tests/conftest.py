@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.command import Command
 from tests.index import Index, serve
 
 OUTSIDE = {"tools", "network", "spark"}
@@ -109,3 +110,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.delenv(name, raising=False)
         yield served
+
+
+@pytest.fixture
+def packager(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import html
 import io
 import tarfile
 import threading
@@ -126,7 +127,7 @@ class Index:
 
     def page(self, project: str) -> str:
         links = [
-            f'<a href="/files/{path.name}#sha256={_sha256(path)}"{_python(path)}>{path.name}</a>'
+            f'<a href="/files/{path.name}#sha256={_sha256(path)}"{_attributes(path)}>{path.name}</a>'
             for path in sorted(self.folder.iterdir())
             if canonicalize_name(path.name.split("-")[0]) == canonicalize_name(project)
         ]
@@ -137,16 +138,21 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _python(path: Path) -> str:
-    if path.suffix != ".whl":
-        return ""
+def _metadata(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-        for line in archive.read(name).decode().splitlines():
-            if line.startswith("Requires-Python: "):
-                value = line.removeprefix("Requires-Python: ").replace(">", "&gt;")
-                return f' data-requires-python="{value.replace("<", "&lt;")}"'
-    return ""
+        return archive.read(name)
+
+
+def _attributes(path: Path) -> str:
+    if path.suffix != ".whl":
+        return ""
+    attributes = ' data-core-metadata="true"'
+    for line in _metadata(path).decode().splitlines():
+        if line.startswith("Requires-Python: "):
+            value = html.escape(line.removeprefix("Requires-Python: "))
+            attributes += f' data-requires-python="{value}"'
+    return attributes
 
 
 @contextlib.contextmanager
@@ -170,10 +176,12 @@ def serve(folder: Path) -> Iterator[Index]:
                 self._answer(status, b"", "text/plain")
             elif path.is_file():
                 self._send(path)
+            elif path.suffix == ".metadata" and path.with_suffix("").is_file():
+                self._answer(200, _metadata(path.with_suffix("")), "text/plain")
             else:
                 self._answer(404, b"", "text/plain")
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815  # http.server looks it up by this name
 
         def _send(self, path: Path) -> None:
             data = path.read_bytes()

@@ -9,14 +9,25 @@ from packager.ports import Ports
 def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str], None]) -> Ports:
     """The real parts: the only place that picks them."""
     from platformdirs import user_cache_path
+    from uv import find_uv_bin
 
+    from packager.adapters import process
     from packager.adapters.builder import BackendBuilder
     from packager.adapters.fetch import Fetcher
     from packager.adapters.store import Store
     from packager.adapters.uv import Uv
 
+    fetcher = Fetcher()
     root = Path(cache_dir).expanduser() if cache_dir else user_cache_path("packager")
-    store = Store(root=root, fetcher=Fetcher(), say=say)
+    store = Store(root=root, fetcher=fetcher, say=say)
+
+    def stop() -> None:
+        fetcher.stop()
+        process.end_all()
+
     return Ports(
-        resolver=Uv(env=env), store=store, builder=BackendBuilder(store=store, env=env, say=say)
+        resolver=Uv(env=env, binary=find_uv_bin()),
+        store=store,
+        builder=BackendBuilder(store=store, env=env, say=say),
+        stop=stop,
     )

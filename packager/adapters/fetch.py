@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # most packs find every wheel in the store and need no client
     import requests
 
 TRIES: Final = 4
-TIMEOUT_S: Final = (10, 60)
+TIMEOUT_S: Final = (10, 30)
 """To connect, and between two pieces."""
 CHUNK: Final = 1 << 18
 PARTIAL_CONTENT: Final = 206

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     program = os.fspath(argv[0])
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [os.fspath(word) for word in argv],
             cwd=cwd,
             env=env,
@@ -213,6 +214,8 @@ def _start(
             stderr=err,
             start_new_session=True,
         )
+        with _lock:
+            _children.add(child)
     except OSError as error:
         if cwd is not None and not cwd.is_dir():
             raise  # Not the program's fault, and nothing the user did.
@@ -224,6 +227,20 @@ def _start(
         raise ToolError(
             f"`{program}` cannot be run on this machine", why=error.strerror or str(error), fix=fix
         ) from error
+    return child
+
+
+_lock: Final = threading.Lock()
+_children: Final[weakref.WeakSet[subprocess.Popen[bytes]]] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """End what other threads have started: an interrupt reaches the main thread alone."""
+    with _lock:
+        running = tuple(_children)
+    for child in running:
+        if child.poll() is None:
+            _end(child)
 
 
 def _ending(returncode: int) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from packaging.specifiers import SpecifierSet
-from uv import find_uv_bin
 
 from packager.adapters.process import run
 from packager.errors import CommandError, ConfigError
@@ -31,6 +30,8 @@ class Uv:
     """The `uv` that is installed with packager. Its own settings and environment are honoured."""
 
     env: Mapping[str, str]
+    binary: str
+    """Found once: the search reads `sysconfig`, which is not for two threads at once."""
 
     def compile(
         self,
@@ -93,7 +94,7 @@ class Uv:
 
     def _run(self, arguments: Sequence[str], cwd: Path, input_: str | None) -> str:
         # Our own interpreter is named so that uv looks for no other: none is ever started.
-        argv = [find_uv_bin(), *arguments, "--python", sys.executable, "--no-python-downloads"]
+        argv = [self.binary, *arguments, "--python", sys.executable, "--no-python-downloads"]
         done = run(
             [*argv, "--quiet", "--no-progress", "--color", "never"],
             cwd=cwd,
