@@ -34,8 +34,13 @@ INFLATE_CHUNK: Final = 1 << 20
 LARGEST_TEXT: Final = 64 << 20
 """No `RECORD` or script is longer, and a compressed one that is would fill the memory."""
 
-COMPRESSED_IN_MEMORY: Final = 32 << 20
-"""A file that its wheel merely stores is compressed up to this size, and stored again above it."""
+COMPRESSED_IN_MEMORY: Final = 8 << 20
+"""Files that a wheel merely stores are compressed as long as they fit in here, then stored again:
+a plan holds what it compresses, and an archive all its plans."""
+
+SHELL_LINE: Final = b"#!/bin/sh\n"
+PYTHON_SCRIPT: Final = b"#!python"
+"""What the format has installers replace, with whatever else is in that line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +161,15 @@ def _dist_info(entries: tuple[Entry, ...], filename: str, name: str) -> str:
     return matching.pop()
 
 
-def _text(file: BinaryIO, entry: Entry, filename: str) -> str:
+def _small(file: BinaryIO, entry: Entry, filename: str) -> bytes:
     if entry.size > LARGEST_TEXT:
         raise broken(filename, f"{entry.name} has {entry.size} bytes, too many for such a file")
+    return b"".join(inflate(file, entry, filename))
+
+
+def _text(file: BinaryIO, entry: Entry, filename: str) -> str:
     try:
-        return b"".join(inflate(file, entry, filename)).decode()
+        return _small(file, entry, filename).decode()
     except UnicodeDecodeError as error:
         raise broken(filename, f"{entry.name} is not UTF-8: {error}") from error
 
@@ -277,37 +286,37 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     changed: dict[str, Content] = {}
     moved: dict[str, str] = {}
     members: dict[str, TarMember] = {}
-    record: Entry | None = None
+    room = COMPRESSED_IN_MEMORY
     for entry in wheel.entries:
         path = destination(wheel, entry.name, layout)
-        if entry.name == f"{wheel.dist_info}/RECORD":
-            record = entry
-            continue
         if path in members:
             raise broken(wheel.filename, f"two of its entries are installed as {path}")
         if path != layout.site(entry.name):
             moved[entry.name] = path
-        if _is_script(entry.name):
-            data = b"".join(inflate(file, entry, wheel.filename))
-            members[path] = changed[path] = Content(
-                path=path, mode=EXECUTABLE_MODE, data=_relocated(data, layout)
-            )
-        else:
-            members[path] = _copied(wheel, file, entry, path)
+        script = _is_script(entry.name)
+        if script and next(inflate(file, entry, wheel.filename), b"").startswith(PYTHON_SCRIPT):
+            data = _relocated(_small(file, entry, wheel.filename), layout)
+            members[path] = changed[path] = Content(path=path, mode=EXECUTABLE_MODE, data=data)
+            continue
+        mode = EXECUTABLE_MODE if script or entry.executable else FILE_MODE
+        member: TarMember = _copied(entry, path, mode)
+        if isinstance(member, Stored) and member.size <= room:
+            room -= member.size
+            data = _small(file, entry, wheel.filename)
+            member = Content(path=path, mode=member.mode, data=data)
+        members[path] = member
     for name, reference in wheel.entry_points:
         path = f"bin/{name}"
         members[path] = changed[path] = Content(
             path=path, mode=EXECUTABLE_MODE, data=entry_script(reference, layout)
         )
-    if record is None:
-        raise broken(wheel.filename, f"{wheel.dist_info}/RECORD is missing")
-    path = layout.site(record.name)
     if changed or moved:
-        text = _text(file, record, wheel.filename)
+        record = f"{wheel.dist_info}/RECORD"
+        entry = next(entry for entry in wheel.entries if entry.name == record)
+        text = _text(file, entry, wheel.filename)
         data = _record(text, moved, changed, layout, wheel.filename)
+        path = layout.site(record)
         members[path] = Content(path=path, mode=FILE_MODE, data=data)
-    else:
-        members[path] = _copied(wheel, file, record, path)
     yield from (members[path] for path in sorted(members))
 
 
@@ -338,42 +347,42 @@ def _is_script(name: str) -> bool:
     return _is_data(name) and name.split("/")[1] == "scripts"
 
 
-def _copied(wheel: Wheel, file: BinaryIO, entry: Entry, path: str) -> TarMember:
-    mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
-    if entry.method == zipfile.ZIP_DEFLATED:
-        return Span(
-            path=path,
-            mode=mode,
-            size=entry.size,
-            crc=entry.crc,
-            offset=entry.offset,
-            length=entry.length,
-        )
-    if entry.size > COMPRESSED_IN_MEMORY:
+def _copied(entry: Entry, path: str, mode: int) -> Span | Stored:
+    if entry.method == zipfile.ZIP_STORED:
         return Stored(path=path, mode=mode, size=entry.size, crc=entry.crc, offset=entry.offset)
-    data = b"".join(inflate(file, entry, wheel.filename))
-    return Content(path=path, mode=mode, data=data)
+    return Span(
+        path=path,
+        mode=mode,
+        size=entry.size,
+        crc=entry.crc,
+        offset=entry.offset,
+        length=entry.length,
+    )
 
 
 def _starter(layout: Layout) -> bytes:
-    """A first line that finds the interpreter beside the script, wherever that is.
+    """A statement that finds the interpreter beside the script, wherever that is.
 
     The shell sees two commands, Python a string (the trick of `distlib` for long paths), so it
     works through links, from any directory and for paths with blanks.
     """
     return (
-        b"#!/bin/sh\n"
         b'\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/%b" "$0" "$@"\n'
-        b"' '''\n" % layout.python.encode()
+        b"' '''" % layout.python.encode()
     )
 
 
 def _relocated(data: bytes, layout: Layout) -> bytes:
-    """A script with the wheel format's `#!python` line replaced."""
-    first, _, rest = data.partition(b"\n")
-    if re.match(rb"#!pythonw?(\s|$)", first):
-        return _starter(layout) + rest
-    return data
+    """A script with the wheel format's `#!python` line replaced.
+
+    A comment that declares the encoding must stay in the second line, and only one string may
+    stand before `from __future__`: so the starter follows the comments and joins the docstring.
+    """
+    _, _, rest = data.partition(b"\n")
+    comments = re.match(rb"([ \t]*(#[^\n]*)?\n)*", rest)
+    start = comments.end() if comments else 0
+    joint = b" " if re.match(rb"[rRuU]?['\"]", rest[start:]) else b"\n"
+    return SHELL_LINE + rest[:start] + _starter(layout) + joint + rest[start:]
 
 
 def entry_script(reference: str, layout: Layout) -> bytes:
@@ -381,9 +390,10 @@ def entry_script(reference: str, layout: Layout) -> bytes:
     module, _, attribute = reference.partition(":")
     first = attribute.split(".")[0]
     return (
-        _starter(layout)
+        SHELL_LINE
+        + _starter(layout)
         + (
-            f"import sys\n"
+            f"\nimport sys\n"
             f"from {module} import {first}\n"
             f"if __name__ == '__main__':\n"
             f"    sys.exit({attribute}())\n"

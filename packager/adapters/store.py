@@ -21,7 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
+from urllib.parse import urlsplit, urlunsplit
 
+from packager import __version__
 from packager.adapters.fetch import Fetcher
 from packager.environment import member_facts, observe_content
 from packager.errors import CommandError, ConfigError
@@ -51,7 +53,7 @@ from packager.wheels import (
     read_wheel,
 )
 
-FORMAT: Final = f"2.{OBSERVATION_FORMAT}"
+FORMAT: Final = f"3.{OBSERVATION_FORMAT}"
 """Of facts and plans; another version's are made anew."""
 
 VERIFIERS: Final = 2
@@ -175,8 +177,11 @@ class Store:
     def planned(
         self, wheel: StoredWheel, layout: Layout, *, leave_out: frozenset[str] = frozenset()
     ) -> PlannedWheel:
+        # Another version of packager may bring another compressor, and so other bytes.
         key = hashlib.sha256(
-            "\0".join([FORMAT, wheel.sha256, repr(layout), *sorted(leave_out)]).encode()
+            "\0".join(
+                [FORMAT, __version__, wheel.sha256, repr(layout), *sorted(leave_out)]
+            ).encode()
         ).hexdigest()
         path = self.root / "plans" / key
         try:
@@ -257,8 +262,8 @@ def _facts(path: Path) -> tuple[Observation, ...]:
 
 def _shown(location: str) -> str:
     """A location without the credentials it may carry."""
-    scheme, separator, rest = location.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else location
+    parts = urlsplit(location)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _crc(member: TarMember) -> int:
