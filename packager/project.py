@@ -37,7 +37,7 @@ UNREADABLE_LOCKS: Final[Mapping[str, str]] = {
     "pdm.lock": "pdm export -o requirements.txt",
     "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
 }
-"""Locks whose pins would be lost if we went on without them, and what writes them as one we read."""
+"""Locks whose pins would be lost without a word, and what writes them as a lock that we read."""
 
 MADE_BY_TOOLS: Final = frozenset(
     {".git", "__pycache__", "metastore_db", "node_modules", "spark-warehouse"}
@@ -270,8 +270,11 @@ def _walk(root: Path, *, hidden: bool = False) -> Iterator[PurePosixPath]:
             path = here / name
             if name.endswith(".pyc") or (name.startswith(".") and not hidden):
                 continue
-            if path.is_file() and (hidden or path.resolve().is_relative_to(real)):
-                yield PurePosixPath(path.relative_to(root).as_posix())
+            if not path.is_file():
+                continue
+            if path.is_symlink() and not (hidden or path.resolve().is_relative_to(real)):
+                continue
+            yield PurePosixPath(path.relative_to(root).as_posix())
 
 
 def _leads_away(link: Path, real: Path) -> bool:
