@@ -1,0 +1,416 @@
+"""What a project is and what of it is packed, on trees made by hand."""
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packager.errors import ConfigError
+from packager.project import (
+    LOCKS,
+    MADE_AT_TOP,
+    MADE_BY_TOOLS,
+    UNREADABLE_LOCKS,
+    Project,
+    app_files,
+    entry_point,
+    find_project,
+    plain_name,
+    read_text,
+    read_toml,
+    source_digest,
+)
+
+PYPROJECT = '[project]\nname = "thing"\nversion = "1.0"\n'
+
+
+def tree(root: Path, files: Mapping[str, str] | tuple[str, ...]) -> Path:
+    """Write files under `root`; of names alone, empty ones."""
+    contents = files if isinstance(files, Mapping) else dict.fromkeys(files, "")
+    for name, text in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def found(root: Path, files: Mapping[str, str] | tuple[str, ...]) -> Project:
+    return find_project(tree(root, files), root)
+
+
+def refused(root: Path, files: Mapping[str, str]) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        found(root, files)
+    return caught.value
+
+
+def packed(root: Path, *exclude: str) -> list[str]:
+    return [str(path) for path in app_files(find_project(root, root), exclude)]
+
+
+# What is found, and where.
+
+
+@pytest.mark.parametrize(
+    ("files", "lock", "app"),
+    [
+        (("pyproject.toml", "uv.lock", "pylock.toml", "requirements.txt"), "uv.lock", "wheel"),
+        (("pyproject.toml", "pylock.toml", "requirements.txt"), "pylock.toml", "wheel"),
+        (("pyproject.toml", "requirements.txt", "setup.py"), "requirements.txt", "wheel"),
+        (("pyproject.toml", "setup.py"), "pyproject.toml", "wheel"),
+        (("setup.py",), "setup.py", "wheel"),
+        (("requirements.txt", "setup.py"), "requirements.txt", "wheel"),
+        (("requirements.txt",), "requirements.txt", "folder"),
+        (("requirements.txt", "job.py"), "requirements.txt", "folder"),
+        (("job.py",), None, "folder"),
+    ],
+)
+def test_the_first_lock_of_the_order_is_taken(
+    tmp_path: Path, files: tuple[str, ...], lock: str | None, app: str
+) -> None:
+    contents = dict.fromkeys(files, "")
+    if "pyproject.toml" in files:
+        contents["pyproject.toml"] = PYPROJECT + "[build-system]\nrequires = []\n"
+    project = found(tmp_path, contents)
+    assert project.lock == (tmp_path / lock if lock else None)
+    assert (project.lock_kind, project.app) == (lock, app)
+
+
+def test_a_pyproject_without_a_build_system_is_a_folder(tmp_path: Path) -> None:
+    project = found(tmp_path, {"pyproject.toml": PYPROJECT})
+    assert (project.app, project.lock_kind, project.dynamic) == ("folder", "pyproject.toml", False)
+
+
+def test_a_pyproject_with_settings_alone_pins_nothing(tmp_path: Path) -> None:
+    project = found(tmp_path, {"pyproject.toml": '[tool.packager]\nrelease = "emr-7.13.0"\n'})
+    assert (project.app, project.lock) == ("folder", None)
+    assert project.settings == {"release": "emr-7.13.0"}
+
+
+def test_all_that_is_known_of_a_project(tmp_path: Path) -> None:
+    text = (
+        '[build-system]\nrequires = ["hatchling"]\n'
+        '[project]\nname = "My_Thing"\nversion = "1.0"\nrequires-python = ">=3.9"\n'
+        "[tool.packager]\npython = '3.9'\n"
+    )
+    project = found(tmp_path, {"pyproject.toml": text})
+    assert project == Project(
+        root=tmp_path,
+        name="my-thing",
+        version="1.0",
+        requires_python=project.requires_python,
+        app="wheel",
+        file=None,
+        lock=tmp_path / "pyproject.toml",
+        lock_kind="pyproject.toml",
+        dynamic=False,
+        settings={"python": "3.9"},
+    )
+    assert str(project.requires_python) == ">=3.9"
+
+
+@pytest.mark.parametrize(
+    ("files", "dynamic"),
+    [
+        ({"pyproject.toml": '[project]\nname = "x"\ndynamic = ["version"]\n'}, True),
+        ({"pyproject.toml": "[build-system]\nrequires = []\n"}, True),
+        ({"setup.py": ""}, True),
+        ({"pyproject.toml": PYPROJECT}, False),
+    ],
+)
+def test_what_the_backend_decides_is_dynamic(
+    tmp_path: Path, files: Mapping[str, str], dynamic: bool
+) -> None:
+    assert found(tmp_path, files).dynamic is dynamic
+
+
+def test_the_nearest_pyproject_upwards_is_the_project(tmp_path: Path) -> None:
+    tree(tmp_path, {"pyproject.toml": PYPROJECT, "a/pyproject.toml": PYPROJECT, "a/b/c/x.py": ""})
+    assert find_project(None, tmp_path / "a" / "b" / "c").root == tmp_path / "a"
+
+
+def test_a_path_that_is_given_is_the_project_itself(tmp_path: Path) -> None:
+    tree(tmp_path, {"pyproject.toml": PYPROJECT, "jobs/x.py": "", "docs/y.md": ""})
+    project = find_project(Path("jobs"), tmp_path)
+    assert (project.root, project.name, project.lock) == (tmp_path / "jobs", "jobs", None)
+    with pytest.raises(ConfigError, match="is not a Python project"):
+        find_project(Path("docs"), tmp_path)
+
+
+def test_without_a_pyproject_upwards_this_folder_is(tmp_path: Path) -> None:
+    tree(tmp_path, {"requirements.txt": "", "a/x.py": ""})
+    assert find_project(None, tmp_path / "a").root == tmp_path / "a"
+
+
+def test_nothing_deeper_in_the_tree_decides_anything(tmp_path: Path) -> None:
+    inner = ("pyproject.toml", "uv.lock", "pylock.toml", "requirements.txt", "setup.py")
+    project = found(tmp_path, ("job.py", *(f"inner/{name}" for name in inner)))
+    assert (project.app, project.lock, project.root) == ("folder", None, tmp_path)
+
+
+def test_a_folder_is_found_by_a_roundabout_path(tmp_path: Path) -> None:
+    tree(tmp_path, ("a/x.py", "b/y.py"))
+    assert find_project(Path("../a/./../b"), tmp_path / "a").root == tmp_path / "b"
+
+
+def test_one_file_is_a_project(tmp_path: Path) -> None:
+    tree(tmp_path, {"pyproject.toml": PYPROJECT, "My Job.py": "", "other.py": ""})
+    project = find_project(Path("My Job.py"), tmp_path)
+    assert (project.app, project.name, project.lock) == ("file", "my-job", None)
+    assert project.file == tmp_path / "My Job.py"
+    assert [str(p) for p in app_files(project)] == ["My Job.py"]
+    assert entry_point(project, None) == project.file
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("gone", "does not exist"), ("notes.txt", "is not a folder or a .py file")],
+)
+def test_a_path_that_is_no_project_is_refused(tmp_path: Path, name: str, what: str) -> None:
+    tree(tmp_path, ("notes.txt",))
+    with pytest.raises(ConfigError) as caught:
+        find_project(Path(name), tmp_path)
+    assert caught.value.what == f"{tmp_path / name} {what}"
+
+
+@pytest.mark.parametrize("name", UNREADABLE_LOCKS)
+def test_a_lock_that_can_not_be_read_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    error = refused(tmp_path, {"pyproject.toml": PYPROJECT, name: ""})
+    assert error.what == f"{tmp_path / name} can not be read"
+    assert error.fix == UNREADABLE_LOCKS[name]
+    tree(tmp_path, ("requirements.txt",))
+    assert find_project(tmp_path, tmp_path).lock_kind == "requirements.txt"
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("My_Job.v2", "my-job-v2"),
+        ('my job\'s "best"', "my-job-s-best"),
+        ("Prüfung", "prufung"),
+        ("Crème brûlée", "creme-brulee"),
+        ("  --x--  ", "x"),
+        ("日本", "app"),
+        ("", "app"),
+        ("../../etc", "etc"),
+    ],
+)
+def test_names_become_plain(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_a_plain_name_is_safe_in_file_names_and_s3_keys(name: str) -> None:
+    plain = plain_name(name)
+    assert set(plain) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert plain.strip("-") == plain != ""
+    assert plain_name(plain) == plain
+
+
+def test_folders_and_projects_are_named_plainly(tmp_path: Path) -> None:
+    assert found(tmp_path / "Mein Prüf-Job", ("job.py",)).name == "mein-pruf-job"
+    decomposed = unicodedata.normalize("NFD", "é")
+    project = found(tmp_path / "b", {"pyproject.toml": f'[project]\nname = "x{decomposed}"\n'})
+    assert project.name == "xe"
+
+
+# Files that are broken.
+
+
+def test_a_broken_pyproject_is_told_with_line_and_column(tmp_path: Path) -> None:
+    error = refused(tmp_path, {"pyproject.toml": '[project]\nname = "x\n'})
+    assert error.what == f"{tmp_path / 'pyproject.toml'} is not valid TOML"
+    assert "line 2, column 10" in error.why
+
+
+def test_one_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> None:
+    error = refused(tmp_path, {"pyproject.toml": "[project]\ndependencies = ["})
+    assert "line 2" in error.why
+
+
+@pytest.mark.parametrize("read", [read_toml, read_text])
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path, read: object) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigError) as caught:
+        read(path)  # type: ignore[operator]  # either of two functions of one argument
+    assert caught.value.what == f"{path} can not be read"
+    assert "0xff" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("project = 1\n", "`project` is not a table"),
+        ("[project]\nname = 1\n", "project.name is not a text"),
+        ("tool = []\n", "`tool` is not a table"),
+        ("tool.packager = 'x'\n", "`tool.packager` is not a table"),
+        ("[project]\nrequires-python = 3.9\n", "project.requires-python is not a version"),
+        ("[project]\nrequires-python = ['>=3.9']\n", "project.requires-python is not a version"),
+        ("[project]\nrequires-python = 'three'\n", "project.requires-python is not a version"),
+    ],
+)
+def test_values_of_a_wrong_type_are_told_with_their_place(
+    tmp_path: Path, text: str, what: str
+) -> None:
+    error = refused(tmp_path, {"pyproject.toml": text})
+    assert error.what.startswith(f"{tmp_path / 'pyproject.toml'}: {what}")
+
+
+# The entry point.
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Project:
+    return found(tmp_path / "jobs", ("main.py", "other.py", "src/deep.py"))
+
+
+@pytest.mark.parametrize("setting", ["main.py", "./src/../main.py"])
+def test_the_entry_point_is_relative_to_the_project(jobs: Project, setting: str) -> None:
+    assert entry_point(jobs, setting) == jobs.root / "main.py"
+    assert entry_point(jobs, str(jobs.root / "src" / "deep.py")) == jobs.root / "src" / "deep.py"
+
+
+def test_a_folder_needs_no_entry_point(jobs: Project) -> None:
+    assert entry_point(jobs, None) is None
+
+
+@pytest.mark.parametrize("setting", ["mian.py", "src"])
+def test_an_entry_point_that_is_no_file_is_refused(jobs: Project, setting: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        entry_point(jobs, setting)
+    assert caught.value.what == f"the entry point {setting} does not exist"
+    assert caught.value.why.endswith("main.py, other.py")
+
+
+def test_an_entry_point_outside_is_refused(jobs: Project) -> None:
+    outside = jobs.root.parent / "outside.py"
+    outside.touch()
+    (jobs.root / "link.py").symlink_to(outside)
+    for setting in ("../outside.py", str(outside), "link.py"):
+        with pytest.raises(ConfigError) as caught:
+            entry_point(jobs, setting)
+        assert caught.value.what == f"the entry point {setting} lies outside the project"
+
+
+def test_an_entry_point_through_a_link_inside_is_fine(jobs: Project) -> None:
+    (jobs.root / "link.py").symlink_to("main.py")
+    assert entry_point(jobs, "link.py") == jobs.root / "link.py"
+
+
+# The files of a folder.
+
+
+def test_what_tools_made_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    tree(tmp_path, ("main.py", "jobs/__init__.py", "jobs/data/table.csv", "README.md"))
+    tree(tmp_path, tuple(f"{name}/x.py" for name in MADE_AT_TOP | MADE_BY_TOOLS))
+    tree(tmp_path, tuple(f"jobs/{name}/x.py" for name in MADE_BY_TOOLS))
+    tree(tmp_path, ("my-venv/pyvenv.cfg", "my-venv/x.py", "jobs/py3/pyvenv.cfg", "jobs/py3/x.py"))
+    tree(tmp_path, (".env", ".git/config", ".mypy_cache/x", "jobs/.cache/x", "jobs/.hidden"))
+    tree(tmp_path, ("jobs.egg-info/PKG-INFO", "jobs/x.pyc"))
+    tree(tmp_path, ("pyproject.toml", "setup.cfg", "tox.ini", "requirements-dev.txt", *LOCKS))
+    assert packed(tmp_path) == ["README.md", "jobs/__init__.py", "jobs/data/table.csv", "main.py"]
+
+
+def test_a_package_may_be_called_as_what_tools_make(tmp_path: Path) -> None:
+    names = tuple(f"jobs/{name}/x.py" for name in sorted(MADE_AT_TOP))
+    tree(tmp_path, (*names, "jobs/requirements.txt", "main.py"))
+    assert packed(tmp_path) == sorted([*names, "jobs/requirements.txt", "main.py"])
+
+
+def test_links_that_lead_outside_are_left_out(tmp_path: Path) -> None:
+    outside = tree(tmp_path / "outside", ("secret.py", "pkg/x.py"))
+    root = tree(tmp_path / "root", ("main.py",))
+    (root / "secret.py").symlink_to(outside / "secret.py")
+    (root / "pkg").symlink_to(outside / "pkg")
+    (root / "dangling.py").symlink_to("gone.py")
+    assert packed(root) == ["main.py"]
+
+
+def test_links_inside_are_followed_but_not_round(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", ("main.py", "shared/x.py", "jobs/a.py"))
+    (root / "jobs" / "b.py").symlink_to("a.py")
+    (root / "jobs" / "shared").symlink_to("../shared")
+    (root / "jobs" / "round").symlink_to("..")
+    (root / "itself").symlink_to("itself")
+    assert packed(root) == ["jobs/a.py", "jobs/b.py", "jobs/shared/x.py", "main.py", "shared/x.py"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("tests", ["a/b.csv", "a/b.py", "main.py"]),
+        ("tests/", ["a/b.csv", "a/b.py", "main.py"]),
+        ("./a/", ["main.py", "tests/t.py"]),
+        ("*.py", ["a/b.csv"]),
+        ("a/*.csv", ["a/b.py", "main.py", "tests/t.py"]),
+        ("main.py", ["a/b.csv", "a/b.py", "tests/t.py"]),
+        ("tes", ["a/b.csv", "a/b.py", "main.py", "tests/t.py"]),
+        ("b.py", ["a/b.csv", "a/b.py", "main.py", "tests/t.py"]),
+    ],
+)
+def test_patterns_leave_files_and_folders_out(
+    tmp_path: Path, pattern: str, left: list[str]
+) -> None:
+    tree(tmp_path, ("main.py", "a/b.py", "a/b.csv", "tests/t.py"))
+    assert packed(tmp_path, pattern) == left
+
+
+# The digest of a source tree.
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tree(tmp_path / "source", {"pyproject.toml": PYPROJECT, "src/a.py": "a", "b.py": "b"})
+
+
+def test_the_digest_changes_with_content_name_and_mode(source: Path) -> None:
+    digests = [source_digest(source)]
+    (source / "b.py").write_text("c", encoding="utf-8")
+    digests.append(source_digest(source))
+    (source / "b.py").rename(source / "c.py")
+    digests.append(source_digest(source))
+    (source / "c.py").chmod(0o755)
+    digests.append(source_digest(source))
+    (source / "c.py").unlink()
+    digests.append(source_digest(source))
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize(
+    "name", [".gitignore", "src/build/x.py", "src/env/x.py", "src/.data/x", "setup.cfg", "uv.lock"]
+)
+def test_the_digest_sees_whatever_a_build_may_read(source: Path, name: str) -> None:
+    """A wheel that is taken for the old one would leave a change out of the job."""
+    before = source_digest(source)
+    tree(source, (name,))
+    assert source_digest(source) != before
+
+
+def test_the_digest_sees_through_links(source: Path) -> None:
+    outside = source.parent / "outside.py"
+    outside.write_text("1", encoding="utf-8")
+    (source / "link.py").symlink_to(outside)
+    before = source_digest(source)
+    outside.write_text("2", encoding="utf-8")
+    assert source_digest(source) != before
+
+
+def test_the_digest_does_not_change_with_times_place_and_what_tools_make(
+    source: Path, tmp_path: Path
+) -> None:
+    before = source_digest(source)
+    os.utime(source / "b.py", (1, 1))
+    (source / "b.py").chmod(0o600)
+    tree(source, ("dist/x.whl", "build/x.py", ".git/HEAD", ".venv/x.py", "src/x.egg-info/y"))
+    tree(source, ("src/__pycache__/a.pyc", "v/pyvenv.cfg", ".mypy_cache/x"))
+    assert source_digest(source) == before
+    assert source_digest(source.rename(tmp_path / "elsewhere")) == before
