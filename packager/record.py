@@ -8,7 +8,7 @@ gives the same record.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 
 from packager.errors import ConfigError
 
@@ -88,6 +88,12 @@ def from_text(text: str, where: str) -> Record:
         artifacts = tuple(Artifact(**artifact) for artifact in document.pop("artifacts"))
         if any("/" in a.file or a.file in {"", ".", ".."} for a in artifacts):
             raise ValueError("an artifact lies in another folder")
+        if unknown := {a.kind for a in artifacts} - set(get_args(ArtifactKind)):
+            raise ValueError(f"an artifact is of no known kind: {unknown}")
+        texts = [document[key] for key in ("project", "release", "arch", "python")]
+        texts += document["conf"].values()
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a value that is to be a text is not")
         return Record(
             **{
                 **document,
