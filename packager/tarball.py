@@ -26,6 +26,8 @@ from typing import BinaryIO, Final
 
 import deflate
 
+from packager.errors import CommandError
+
 BLOCK: Final = 512
 END_OF_ARCHIVE: Final = bytes(2 * BLOCK)
 """POSIX: an archive ends with two blocks of zeros."""
@@ -306,5 +308,9 @@ def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[bytes]:
                 size = min(BATCH, length - start)
                 piece = os.pread(file, size, offset + start)
                 if len(piece) != size:
-                    raise OSError(f"{getattr(source, 'name', source)} became shorter")
+                    raise CommandError(
+                        f"{getattr(source, 'name', source)} is shorter than it was when verified",
+                        why="something else changed it",
+                        fix="delete it and run this again",
+                    )
                 yield piece
