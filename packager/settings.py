@@ -31,6 +31,13 @@ def _texts(value: object) -> tuple[str, ...]:
     raise ValueError("a list of texts")
 
 
+def _arches(value: object) -> tuple[str, ...]:
+    names = _texts(value)
+    if not names:  # to build for none would be to do nothing and call it done
+        raise ValueError(f"{', '.join(ARCHES)} or all")
+    return names
+
+
 def _layout(value: object) -> Layout:
     for layout in LAYOUTS:
         if value == layout:
@@ -64,7 +71,7 @@ class Settings:
 
     release: str | None = _option("EMR release label, e.g. emr-7.13.0.")
     arch: tuple[str, ...] = _option(
-        "Architecture: amd64, arm64, or `all`.", _texts, default=("amd64",)
+        "Architecture: amd64, arm64, or `all`.", _arches, default=("amd64",)
     )
     python: str | None = _option("Python minor version; the release's own if not given.", _python)
     layout: Layout = _option("`layers` or `single`.", _layout, default="layers")
