@@ -280,6 +280,8 @@ def _with_sources_built(
     missing = list(selection.missing)
     built: list[StoredWheel] = []
     for source in selection.sources:
+        if project.app == "wheel" and Path(os.path.normpath(source.location)) == project.root:
+            continue  # locks name the project itself, which is the app
         wheel, absent = _built(source, target, project, ports)
         if absent is not None:
             missing.append(absent)
