@@ -195,6 +195,12 @@ def _app(project: Project, settings: Settings, ports: Ports) -> App:
     if project.app == "file":
         return App(wheel=None, files=())
     out = os.path.relpath(project.root / settings.out, project.root)
+    if out == ".":
+        raise ConfigError(
+            f"the archives of a folder can not lie in it: {project.root}",
+            why="the next pack would take them for files of the project",
+            fix="choose another folder: --out",
+        )
     exclude = (*settings.exclude, out) if not out.startswith("..") else settings.exclude
     return App(
         wheel=None,
