@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 
 from typer.exceptions import TyperException
 
@@ -21,9 +22,9 @@ def main() -> None:
         show_error(_usage(error))
         sys.exit(ExitCode.CONFIG)
     except PackagerError as error:
-        show_error(error)
         if os.environ.get("PACKAGER_DEBUG"):
-            raise
+            traceback.print_exception(error)
+        show_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         show_interrupted()

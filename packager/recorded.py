@@ -93,7 +93,11 @@ def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:
         with path.open("rb") as file:
             return read_archive(file, name=path.name, kind=kind)
     except OSError as error:
-        raise ConfigError(f"{path} can not be read", why=error.strerror or str(error)) from error
+        raise ConfigError(
+            f"{path} can not be read",
+            why=error.strerror or str(error),
+            fix="name a .tar.gz archive, or a record of packager",
+        ) from error
 
 
 def job_of(

@@ -170,8 +170,8 @@ def resolve(
     )
 
 
-OTHER_VARIABLES: Final = frozenset({"PACKAGER_DEBUG", "PACKAGER_UPDATE_GOLDEN"})
-"""Read elsewhere: by the command line itself, and by our own tests."""
+OTHER_VARIABLES: Final = frozenset({"PACKAGER_DEBUG"})
+"""Read elsewhere, by the command line itself."""
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -58,7 +58,14 @@ def local_uri(path: str) -> str:
     """An absolute path as Spark resolves it: as it is, or as a `file:` URI where it needs escapes.
 
     Commas separate archives and `#` names them, blanks end a word: none may stand in the text.
+    Raise `ConfigError` for a comma, since Spark takes escapes back before it separates.
     """
+    if "," in path:
+        raise ConfigError(
+            f"Spark can not read archives at {path}",
+            why="it separates archives by commas, even where one is escaped",
+            fix="move them to a folder without a comma, or name their place with --s3-uri",
+        )
     plain = quote(path, safe="/._-~+=@")
     return path if plain == path else f"file://{plain}"
 

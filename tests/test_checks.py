@@ -1,6 +1,5 @@
 """Every check against a planted fault of its own, and the report they make."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -40,17 +39,7 @@ from tests.archives import (
     metadata,
     symlink,
 )
-
-GOLDEN = Path(__file__).parent / "golden"
-
-
-def assert_golden(name: str, text: str) -> None:
-    """Compare with a stored text; PACKAGER_UPDATE_GOLDEN=1 stores it instead."""
-    path = GOLDEN / name
-    if os.environ.get("PACKAGER_UPDATE_GOLDEN") == "1":
-        path.write_text(text, encoding="utf-8")
-    assert path.exists(), f"{path} is missing: run with PACKAGER_UPDATE_GOLDEN=1 and review it"
-    assert text == path.read_text(encoding="utf-8")
+from tests.conftest import Golden
 
 
 def with_env(*more: Entry, without: Iterable[str] = ()) -> Bundle:
@@ -590,13 +579,13 @@ def spoiled_bundle() -> tuple[ArchiveFacts, ...]:
     )
 
 
-def test_a_failed_report_reads_well() -> None:
+def test_a_failed_report_reads_well(golden: Golden) -> None:
     report = check_archives(spoiled_bundle(), TARGET)
-    assert_golden("report.txt", report_text(report, subject="emr-7.13.0 on amd64, Python 3.11"))
+    golden.check("report.txt", report_text(report, subject="emr-7.13.0 on amd64, Python 3.11"))
 
 
-def test_a_passed_report_is_one_line() -> None:
-    assert_golden("report-passed.txt", report_text(check_archives(bundle(), TARGET)))
+def test_a_passed_report_is_one_line(golden: Golden) -> None:
+    golden.check("report-passed.txt", report_text(check_archives(bundle(), TARGET)))
 
 
 def test_an_empty_report_says_so() -> None:

@@ -3,11 +3,9 @@
 import copy
 import dataclasses
 import json
-import os
 import re
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,21 +31,12 @@ from packager.releases import (
     with_additions,
 )
 from packager.target import ARCHES
+from tests.conftest import Golden
 
-GOLDEN = Path(__file__).parent / "golden"
 LABELS = tuple(known_releases())
 PYTHON_3 = Interpreter(
     python="3.9", path="/usr/bin/python3", confirmed=True, source="SAMP (7.x has 3.9)"
 )
-
-
-def assert_golden(name: str, text: str) -> None:
-    """Compare with a stored text; PACKAGER_UPDATE_GOLDEN=1 stores it instead."""
-    path = GOLDEN / name
-    if os.environ.get("PACKAGER_UPDATE_GOLDEN") == "1":
-        path.write_text(text, encoding="utf-8")
-    assert path.exists(), f"{path} is missing: run with PACKAGER_UPDATE_GOLDEN=1 and review it"
-    assert text == path.read_text(encoding="utf-8")
 
 
 def document() -> dict[str, Any]:
@@ -669,19 +658,19 @@ def test_the_fix_for_an_unknown_label_works_as_typed(label: str) -> None:
 # As text.
 
 
-def test_the_table_for_people() -> None:
-    assert_golden("releases.txt", releases_table(known_releases()))
+def test_the_table_for_people(golden: Golden) -> None:
+    golden.check("releases.txt", releases_table(known_releases()))
 
 
 @pytest.mark.parametrize("label", ["emr-6.6.0", "emr-7.13.0", "emr-spark-8.0-preview"])
-def test_the_sheet_of_one_release(label: str) -> None:
-    assert_golden(f"releases-{label}.txt", release_sheet(known_releases()[label]))
+def test_the_sheet_of_one_release(label: str, golden: Golden) -> None:
+    golden.check(f"releases-{label}.txt", release_sheet(known_releases()[label]))
 
 
-def test_the_sheet_of_an_added_release() -> None:
+def test_the_sheet_of_an_added_release(golden: Golden) -> None:
     table = {"emr-7.15.0": {"like": "emr-7.14.0", "glibc": "2.34"}}
     sheet = release_sheet(with_additions(table)["emr-7.15.0"])
-    assert_golden("releases-added.txt", sheet)
+    golden.check("releases-added.txt", sheet)
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -70,7 +70,7 @@ def members(archive: Path) -> dict[str, tarfile.TarInfo]:
 def artifact(folder: Path, kind: str, arch: str = "amd64") -> Path:
     record = next(folder.glob(f"*-{arch}.packager.json"))
     found = json.loads(record.read_text())["artifacts"]
-    return folder / next(a["file"] for a in found if a["kind"] == kind)
+    return folder / str(next(a["file"] for a in found if a["kind"] == kind))
 
 
 def test_a_project_becomes_archives_for_both_architectures_with_one_command(
