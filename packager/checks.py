@@ -22,7 +22,7 @@ from packager.elf import DamagedElf, Elf, version_numbers
 from packager.errors import ConfigError, ValidationFailedError
 from packager.facts import ArchiveFacts, Distribution, Member, shown, site_path
 from packager.releases import Interpreter, Release
-from packager.target import ARCHES, Target
+from packager.target import ARCHES, PROVIDED, Target
 
 Severity = Literal["error", "warning"]
 Bundle = tuple[ArchiveFacts, ...]
@@ -671,10 +671,8 @@ def _extension_tag(python: str, machine: str) -> str:
     return f"cpython-{python.replace('.', '')}{pymalloc}-{machine}-linux-gnu"
 
 
-PROVIDED: Final = ("py4j", "pyspark", "pyspark-client", "pyspark-connect")
-"""Distributions that EMR's own Spark stands for, by normalised name."""
-
 PROVIDED_PACKAGES: Final = ("py4j", "pyspark")
+"""Top-level packages of `PROVIDED`."""
 
 
 @check("ARC008")

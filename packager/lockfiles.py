@@ -7,7 +7,7 @@ lock, and uv resolves requirements into one. `packaging` selects from it for a *
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -34,10 +34,7 @@ from packaging.utils import (
 )
 
 from packager.errors import ConfigError
-from packager.target import Target
-
-PROVIDED: Final = frozenset({"pyspark", "py4j", "pyspark-client", "pyspark-connect"})
-"""What EMR brings itself. A copy in the environment would shadow EMR's own Spark."""
+from packager.target import PROVIDED, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,6 +365,12 @@ def _lines(path: Path, seen: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
         if match := _INCLUDE.fullmatch(line) or _CONSTRAINT.fullmatch(line):
             included = os.path.normpath(path.parent / match[1].strip("\"'"))
             yield from _lines(Path(included), (*seen, path))
+
+
+def provided_among(requirements: Iterable[str]) -> tuple[str, ...]:
+    """The `PROVIDED` packages that requirements name, whatever else they say of them."""
+    names = (match[1] for text in requirements if (match := _NAME.match(text)))
+    return tuple(sorted({canonicalize_name(name) for name in names} & PROVIDED))
 
 
 def requirement_hashes(path: Path) -> Mapping[str, frozenset[str]] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from packaging.utils import parse_wheel_filename
 
@@ -16,24 +16,24 @@ from packager.checks import Report, check_archives
 from packager.environment import (
     APP_LAYOUT,
     environment_layout,
-    member_facts,
-    observe_content,
     skeleton,
 )
 from packager.errors import CommandError, ConfigError
-from packager.facts import ArchiveFacts, ArchiveKind, archive_facts
+from packager.facts import ArchiveFacts
+from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
     Missing,
     Pin,
     Selection,
     Source,
     missing_error,
+    provided_among,
     requirement_hashes,
     requirement_lines,
     select,
 )
 from packager.output import new_file, require_writable
-from packager.ports import PlannedWheel, Ports, StoredWheel
+from packager.ports import Ports, StoredWheel
 from packager.project import (
     Project,
     app_files,
@@ -45,24 +45,12 @@ from packager.project import (
 )
 from packager.record import (
     Artifact,
-    ArtifactKind,
     Record,
     RecordedWheel,
     to_text,
 )
 from packager.settings import Settings
-from packager.tarball import (
-    EXECUTABLE_MODE,
-    FILE_MODE,
-    Content,
-    Plan,
-    TarMember,
-    Written,
-    plan,
-    write,
-)
 from packager.target import Target
-from packager.wheels import Layout
 
 RESOLVED: Final = "resolved"
 """Where the store remembers resolutions that can not change: of requirements with hashes."""
@@ -85,7 +73,7 @@ class App:
     """The project's own part: a wheel, or files as they are."""
 
     wheel: StoredWheel | None
-    files: tuple[TarMember, ...]
+    files: tuple[File, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,22 +190,11 @@ def _app(project: Project, settings: Settings, ports: Ports) -> App:
             fix="choose another folder: --out",
         )
     exclude = (*settings.exclude, out) if not out.startswith("..") else settings.exclude
+    files = app_files(project, exclude)
     return App(
         wheel=None,
-        files=tuple(
-            _file_member(project.root / path, str(path)) for path in app_files(project, exclude)
-        ),
+        files=tuple(File(path=str(path), source=project.root / path) for path in files),
     )
-
-
-def _file_member(path: Path, name: str) -> Content:
-    try:
-        mode = EXECUTABLE_MODE if path.stat().st_mode & 0o111 else FILE_MODE
-        return Content(path=name, mode=mode, data=path.read_bytes())
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read", why=error.strerror or str(error), fix="mend its permissions"
-        ) from error
 
 
 def _impure(wheel: StoredWheel) -> str | None:
@@ -246,12 +223,16 @@ def _selection(project: Project, target: Target, settings: Settings, ports: Port
         case "requirements.txt":
             hashes = requirement_hashes(lock)
             text = _compiled_requirements(lock, target, ports, kept=hashes is not None)
-            return select(text, target, origin=lock, base=root, hashes=hashes)
+            named = provided_among(line for _, line in requirement_lines(lock))
+            selection = select(text, target, origin=lock, base=root, hashes=hashes)
         case _:
             text = ports.resolver.compile(
                 [lock.name], root=root, target=target, extras=extras, groups=groups
             )
-            return select(text, target, origin=lock, base=root)
+            named = provided_among(project.requirements)
+            selection = select(text, target, origin=lock, base=root)
+    # uv was told not to look at these, so its answer does not name them.
+    return replace(selection, dropped=tuple(sorted({*named, *selection.dropped})))
 
 
 def _refuse_extras(settings: Settings, lock: Path | None) -> None:
@@ -341,7 +322,7 @@ def _pack_target(
     artifacts: list[Artifact] = []
     bundle: list[ArchiveFacts] = []
     for layer in _layers(work, target, wheels):
-        artifact, facts = _write_layer(layer, work.out)
+        artifact, facts = write_layer(layer, work.out)
         artifacts.append(artifact)
         bundle.append(facts)
     if work.script is not None:
@@ -374,31 +355,38 @@ def _pack_target(
     return Packed(record=record, path=path, report=report)
 
 
-def _layers(work: _Work, target: Target, wheels: tuple[StoredWheel, ...]) -> "Iterator[_Layer]":
+def _layers(work: _Work, target: Target, wheels: tuple[StoredWheel, ...]) -> Iterator[Layer]:
     """The environment, and beside it the app unless it is to be one with it."""
-    app, project = work.app, work.project
-    has_app = app.wheel is not None or bool(app.files)
+    app, name = work.app, work.project.name
     apart = work.settings.layout == "layers"
     app_wheels = () if app.wheel is None else (app.wheel,)
-    tags = f"py{target.python.replace('.', '')}-{target.arch.name}"
-    yield _Layer(
+    own = skeleton(target, with_app_layer=apart and bool(app_wheels or app.files))
+    files = () if apart else _under(target.site_packages, app.files)
+    yield Layer(
         kind="environment",
-        name=f"{project.name}-environment-{tags}",
-        members=(
-            *skeleton(target, with_app_layer=apart and has_app),
-            *(() if apart else _under(target.site_packages, app.files)),
-        ),
-        wheels=_planned(
-            wheels if apart else (*wheels, *app_wheels), environment_layout(target), work
+        name=f"{name}-environment-py{target.python.replace('.', '')}-{target.arch.name}",
+        members=own,
+        files=files,
+        wheels=planned(
+            wheels if apart else (*wheels, *app_wheels),
+            environment_layout(target),
+            taken=(member.path for member in (*own, *files)),
+            store=work.ports.store,
+            say=work.say,
         ),
     )
-    if apart and has_app:
-        yield _Layer(
+    if apart and (app_wheels or app.files):
+        yield Layer(
             kind="app",
-            name=f"{project.name}-app",
-            members=app.files,
-            wheels=_planned(app_wheels, APP_LAYOUT, work),
+            name=f"{name}-app",
+            members=(),
+            files=app.files,
+            wheels=planned(app_wheels, APP_LAYOUT, taken=(), store=work.ports.store, say=work.say),
         )
+
+
+def _under(prefix: str, files: tuple[File, ...]) -> tuple[File, ...]:
+    return tuple(replace(file, path=f"{prefix}/{file.path}") for file in files)
 
 
 def _recorded(wheel: StoredWheel, *, made_here: bool) -> RecordedWheel:
@@ -411,81 +399,13 @@ def _recorded(wheel: StoredWheel, *, made_here: bool) -> RecordedWheel:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
-    kind: ArchiveKind
-    name: str
-    """Of its file, without digest and extension."""
-    members: tuple[TarMember, ...]
-    """What comes from no wheel; it goes first."""
-    wheels: tuple[PlannedWheel, ...]
-
-
-def _under(prefix: str, files: tuple[TarMember, ...]) -> tuple[TarMember, ...]:
-    return tuple(replace(member, path=f"{prefix}/{member.path}") for member in files)
-
-
-def _planned(
-    wheels: Sequence[StoredWheel], layout: Layout, work: _Work
-) -> tuple[PlannedWheel, ...]:
-    """The wheels' parts of a layer. What two bring stands once: the first by name keeps it."""
-    seen: dict[str, tuple[str, int, int]] = {}
-    result: list[PlannedWheel] = []
-    for wheel in sorted(wheels, key=lambda w: w.filename):
-        planned = work.ports.store.planned(wheel, layout)
-        again = frozenset(m.path for m in planned.members if m.path in seen)
-        for path in sorted(again):
-            other, crc, size = seen[path]
-            member = next(m for m in planned.members if m.path == path)
-            if (planned.crcs[path], member.size) != (crc, size):
-                work.say(f"{path}: kept that of {other}, {wheel.filename} has another")
-        if again:
-            planned = work.ports.store.planned(wheel, layout, leave_out=again)
-        seen |= {m.path: (wheel.filename, planned.crcs[m.path], m.size) for m in planned.members}
-        result.append(planned)
-    return tuple(result)
-
-
-def _write_layer(layer: _Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:
-    own = plan(layer.members)
-    members = [
-        *(member_facts(m) for m in layer.members),
-        *(m for planned in layer.wheels for m in planned.members),
-    ]
-
-    def parts(stack: contextlib.ExitStack) -> Iterator[tuple[Plan, BinaryIO | None]]:
-        yield own, None
-        for planned in layer.wheels:
-            yield planned.plan, stack.enter_context(planned.wheel.path.open("rb"))
-
-    with new_file(out) as (file, settle), contextlib.ExitStack() as stack:
-        written = write(parts(stack), file)
-        path = out / f"{layer.name}-{written.sha256[:12]}.tar.gz"
-        settle(path)
-    facts = archive_facts(
-        path.name,
-        kind=layer.kind,
-        members=members,
-        observations=(
-            *(o for m in layer.members if isinstance(m, Content) for o in observe_content(m)),
-            *(o for planned in layer.wheels for o in planned.observations),
-        ),
-        size_bytes=written.size,
-    )
-    return _artifact(layer.kind, path, written, facts.unpacked_bytes), facts
-
-
-def _artifact(kind: ArtifactKind, path: Path, written: Written, unpacked: int) -> Artifact:
-    return Artifact(
-        kind=kind, file=path.name, sha256=written.sha256, size=written.size, unpacked=unpacked
-    )
-
-
 def _copy_entry_point(script: Path, out: Path) -> Artifact:
     data = script.read_bytes()
-    written = Written(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-    path = out / f"{plain_name(script.stem)}-{written.sha256[:12]}{script.suffix}"
+    digest = hashlib.sha256(data).hexdigest()
+    path = out / f"{plain_name(script.stem)}-{digest[:12]}{script.suffix}"
     with new_file(out) as (file, settle):
         file.write(data)
         settle(path)
-    return _artifact("entry-point", path, written, len(data))
+    return Artifact(
+        kind="entry-point", file=path.name, sha256=digest, size=len(data), unpacked=len(data)
+    )

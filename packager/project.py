@@ -53,6 +53,10 @@ NOT_APP: Final = frozenset(
 """Files at the top of a folder that describe it and are no part of what runs."""
 
 
+LARGE: Final = 8 << 20
+"""Files beyond this are told apart by size and time: reading data sets again costs too much."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A project as found on disk; nothing is built yet."""
@@ -69,6 +73,8 @@ class Project:
     lock_kind: LockKind | None
     dynamic: bool
     """The backend decides the version, perhaps from what is not in the tree (a git tag)."""
+    requirements: tuple[str, ...]
+    """`[project] dependencies`, as written."""
     settings: Mapping[str, Any]
     """`[tool.packager]`."""
 
@@ -90,6 +96,7 @@ def find_project(path: Path | None, cwd: Path) -> Project:
             lock=None,
             lock_kind=None,
             dynamic=False,
+            requirements=(),
             settings={},
         )
     if not root.is_dir():
@@ -126,6 +133,7 @@ def _folder(root: Path) -> Project:
         lock=lock,
         lock_kind=kind,
         dynamic=setup or "project" not in document or bool(table.get("dynamic")),
+        requirements=_texts(table.get("dependencies", [])),
         settings=_table(tool, "packager", root, "tool."),
     )
 
@@ -180,6 +188,11 @@ def _table(
             fix=f"write [{prefix}{key}]",
         )
     return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """The texts of a list; what else it may hold, the resolver tells of better."""
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
 def _requires_python(table: Mapping[str, Any], root: Path) -> SpecifierSet | None:
@@ -288,6 +301,10 @@ def source_digest(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(_walk(root, hidden=True)):
         file = root / path
-        digest.update(f"{path}\0{file.stat().st_mode & 0o111}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        status = file.stat()
+        digest.update(f"{path}\0{status.st_mode & 0o111}\0".encode())
+        if status.st_size > LARGE:
+            digest.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
+        else:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -45,6 +45,10 @@ LEGACY_MANYLINUX: Final = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (
 """The names that PEP 600 keeps for older wheels."""
 
 
+PROVIDED: Final = frozenset({"pyspark", "py4j", "pyspark-client", "pyspark-connect"})
+"""Distributions that EMR brings itself. A copy in the environment would shadow EMR's own Spark."""
+
+
 def parse_arch(name: str) -> Arch:
     """Raise `ConfigError` for an architecture packager does not know."""
     if name in ARCHES:

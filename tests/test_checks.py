@@ -8,7 +8,6 @@ import pytest
 
 from packager.checks import (
     CHECKS,
-    PROVIDED,
     Bundle,
     Finding,
     Report,
@@ -19,7 +18,7 @@ from packager.elf import ELF_MAGIC
 from packager.errors import ConfigError, ExitCode, ValidationFailedError
 from packager.facts import ArchiveFacts
 from packager.releases import Interpreter
-from packager.target import ARCHES, Target
+from packager.target import ARCHES, PROVIDED, Target
 from tests.archives import (
     ENVIRONMENT,
     EXTENSION_TAG,

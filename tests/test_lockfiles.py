@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from packager.errors import ConfigError, PackagerError
 from packager.lockfiles import (
-    PROVIDED,
     Missing,
     Pin,
     Selection,
@@ -26,7 +25,7 @@ from packager.lockfiles import (
     select,
 )
 from packager.releases import Release
-from packager.target import ARCHES, Target
+from packager.target import ARCHES, PROVIDED, Target
 from tests.archives import RELEASE
 
 LAW = settings(max_examples=60, deadline=None)

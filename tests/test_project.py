@@ -108,6 +108,7 @@ def test_all_that_is_known_of_a_project(tmp_path: Path) -> None:
         lock=tmp_path / "pyproject.toml",
         lock_kind="pyproject.toml",
         dynamic=False,
+        requirements=(),
         settings={"python": "3.9"},
     )
     assert str(project.requires_python) == ">=3.9"

@@ -326,7 +326,6 @@ def test_no_arguments_are_left_out_of_a_job_run() -> None:
     [
         ("/home/me/dist/app-1.0.tar.gz", "/home/me/dist/app-1.0.tar.gz"),
         ("/home/my files/app", "file:///home/my%20files/app"),
-        ("/a,b/app", "file:///a%2Cb/app"),
         ("/a#b/app", "file:///a%23b/app"),
         ("/100%/app", "file:///100%25/app"),
         ("/größe/app", "file:///gr%C3%B6%C3%9Fe/app"),
@@ -344,3 +343,8 @@ def test_a_local_location_survives_every_form(name: str) -> None:
     assert not re.search(r"[\s,#'\"\\]", uri)
     entries = conf_for_archives([("environment", uri)], {}).entries
     assert read_back("spark-submit", emitter("spark-submit")(job(*entries))) == dict(entries)
+
+
+def test_a_folder_with_a_comma_is_refused_since_spark_separates_there() -> None:
+    with pytest.raises(ConfigError, match="can not read archives at /a,b/app"):
+        local_uri("/a,b/app")
