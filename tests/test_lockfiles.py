@@ -20,6 +20,7 @@ from packager.lockfiles import (
     Selection,
     Source,
     missing_error,
+    provided_among,
     requirement_hashes,
     requirement_lines,
     select,
@@ -683,3 +684,15 @@ def test_a_line_with_no_hash_that_is_checked_is_refused(requirements: Path) -> N
     with pytest.raises(ConfigError) as caught:
         requirement_hashes(requirements)
     assert caught.value.what == f"{requirements}: numpy==1.26 has no SHA-256"
+
+
+def test_what_emr_provides_is_seen_among_requirements() -> None:
+    lines = [
+        "PySpark[sql]>=3.5 ; python_version > '3'",
+        "py4j",
+        "py4j==0.10.9.7 --hash=sha256:00",
+        "pyspark-extension",
+        "-r pyspark.txt",
+        "--index-url https://pyspark.test/simple",
+    ]
+    assert provided_among(lines) == ("py4j", "pyspark")

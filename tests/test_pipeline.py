@@ -283,6 +283,48 @@ def test_what_emr_brings_is_left_out_and_told(tmp_path: Path, outside: World, wh
     assert [line.split(":")[0] for line in outside.said] == ["Left out py4j", "Left out pyspark"]
 
 
+@pytest.mark.parametrize("lock", ["requirements.txt", "pyproject.toml"])
+def test_and_told_where_the_resolver_was_not_to_look_at_it(
+    tmp_path: Path, outside: World, lock: str
+) -> None:
+    root = folder_project(tmp_path / "jobs", requirements="pyspark>=3\n")
+    if lock == "pyproject.toml":
+        (root / "requirements.txt").unlink()
+        text = '[project]\nname = "jobs"\nversion = "1"\ndependencies = ["pyspark>=3"]\n'
+        write(root, {lock: text})
+    (item,) = packed(root, outside)
+    assert item.record.dropped == ("pyspark",)
+    assert [line.split(":")[0] for line in outside.said] == ["Left out pyspark"]
+
+
+def test_a_file_of_the_project_stands_before_that_of_a_wheel(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    outside.resolver.text = lock_text(make_wheel(wheels, "jobs", files={"jobs/t.csv": "2\n"}))
+    root = folder_project(tmp_path / "jobs", requirements="jobs\n")
+    (item,) = packed(root, outside, layout="single")
+    assert item.report.passed
+    assert contents(archive(item, "environment"))[f"{SITE}/jobs/t.csv"] == "1\n"
+    assert outside.said[-1] == (
+        f"{SITE}/jobs/t.csv: kept that of the project, jobs-1.0-py3-none-any.whl has another"
+    )
+
+
+def test_files_of_every_size_arrive_whole(
+    tmp_path: Path, outside: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"data/{size}.txt": "x" * size for size in (0, 1, 7, 8, 9, 511, 512, 513, 70_000)}
+    root = write(folder_project(tmp_path / "jobs"), files)
+    monkeypatch.setattr("packager.layers.IN_MEMORY", 8)
+    (item,) = packed(root, outside)
+    assert item.report.passed
+    found = contents(archive(item, "app"))
+    assert {name: found[name] for name in files} == files
+    monkeypatch.undo()
+    (again,) = packed(root, outside)
+    assert sorted(contents(archive(again, "app"))) == sorted(found)
+
+
 # The record and the report.
 
 

@@ -415,3 +415,27 @@ def test_the_digest_does_not_change_with_times_place_and_what_tools_make(
     tree(source, ("src/__pycache__/a.pyc", "v/pyvenv.cfg", ".mypy_cache/x"))
     assert source_digest(source) == before
     assert source_digest(source.rename(tmp_path / "elsewhere")) == before
+
+
+def test_large_files_are_told_apart_by_size_and_time(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read a data set again for every pack would cost more than a build."""
+    monkeypatch.setattr("packager.project.LARGE", 0)
+    os.utime(source / "b.py", (1, 1))
+    before = source_digest(source)
+    os.utime(source / "b.py", (2, 2))
+    later = source_digest(source)
+    (source / "b.py").write_text("longer", encoding="utf-8")
+    os.utime(source / "b.py", (2, 2))
+    assert len({before, later, source_digest(source)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"), [('["a", "b>1"]', ("a", "b>1")), ("[1, 'a']", ("a",)), ("'a'", ())]
+)
+def test_dependencies_are_known_as_written(
+    tmp_path: Path, value: str, texts: tuple[str, ...]
+) -> None:
+    text = f"{PYPROJECT}dependencies = {value}\n"
+    assert found(tmp_path, {"pyproject.toml": text}).requirements == texts
