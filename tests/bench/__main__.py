@@ -118,6 +118,7 @@ def _run(rows: Sequence[Row], runs: int) -> tuple[Result, ...]:
             if row.missing:
                 continue
             subprocess.run(_shell(row.before), check=True, stdout=subprocess.DEVNULL)
+            os.sync()  # else a row pays for what the one before it wrote
             samples[row.key].append(measure(_shell(row.command)))
             if row.archive:
                 (made,) = Path().glob(row.archive)
