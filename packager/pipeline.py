@@ -165,13 +165,7 @@ def _require_python(project: Project, target: Target) -> None:
 
 def _app(project: Project, settings: Settings, ports: Ports) -> App:
     if project.app == "wheel":
-        key = (
-            None
-            if project.dynamic
-            else hashlib.sha256(
-                f"{project.root}\0{source_digest(project.root)}".encode()
-            ).hexdigest()
-        )
+        key = None if project.dynamic else _source_key(project, settings)
         wheel = ports.builder.project_wheel(project.root, key=key)
         if why := _impure(wheel):
             raise ConfigError(
@@ -195,6 +189,11 @@ def _app(project: Project, settings: Settings, ports: Ports) -> App:
         wheel=None,
         files=tuple(File(path=str(path), source=project.root / path) for path in files),
     )
+
+
+def _source_key(project: Project, settings: Settings) -> str:
+    digest = source_digest(project.root, project.root / settings.out)
+    return hashlib.sha256(f"{project.root}\0{digest}".encode()).hexdigest()
 
 
 def _impure(wheel: StoredWheel) -> str | None:
@@ -221,10 +220,8 @@ def _selection(project: Project, target: Target, settings: Settings, ports: Port
             text = ports.resolver.export(lock, extras=extras, groups=groups)
             return select(text, target, origin=lock, base=root)
         case "requirements.txt":
-            hashes = requirement_hashes(lock)
-            text = _compiled_requirements(lock, target, ports, kept=hashes is not None)
             named = provided_among(line for _, line in requirement_lines(lock))
-            selection = select(text, target, origin=lock, base=root, hashes=hashes)
+            selection = _from_requirements(lock, target, ports)
         case _:
             text = ports.resolver.compile(
                 [lock.name], root=root, target=target, extras=extras, groups=groups
@@ -244,20 +241,18 @@ def _refuse_extras(settings: Settings, lock: Path | None) -> None:
         )
 
 
-def _compiled_requirements(lock: Path, target: Target, ports: Ports, *, kept: bool) -> str:
+def _from_requirements(lock: Path, target: Target, ports: Ports) -> Selection:
     lines = [line for _, line in requirement_lines(lock)]
-    key = hashlib.sha256(
-        "\0".join(
-            [target.python, target.arch.name, str(target.glibc), str(lock.parent), *lines]
-        ).encode()
-    ).hexdigest()
+    hashes = requirement_hashes(lock)
+    about = (target.python, target.arch.name, str(target.glibc), str(lock.parent), *lines)
+    key = hashlib.sha256("\0".join(about).encode()).hexdigest()
     # With a hash for every file the answer is settled, so it is asked for once.
-    if kept and (text := ports.store.recall(RESOLVED, key)):
-        return text
-    text = ports.resolver.compile([lock.name], root=lock.parent, target=target)
-    if kept:
+    known = None if hashes is None else ports.store.recall(RESOLVED, key)
+    text = known or ports.resolver.compile([lock.name], root=lock.parent, target=target)
+    selection = select(text, target, origin=lock, base=lock.parent, hashes=hashes)
+    if hashes is not None and known is None:
         ports.store.remember(RESOLVED, key, text)
-    return text
+    return selection
 
 
 def _with_sources_built(

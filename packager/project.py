@@ -296,11 +296,16 @@ def _leads_away(link: Path, real: Path) -> bool:
     return not to.is_relative_to(real) or link.parent.resolve().is_relative_to(to)
 
 
-def source_digest(root: Path) -> str:
-    """A hash of every file of a source tree that a build may read, names and modes included."""
+def source_digest(root: Path, leave_out: Path | None = None) -> str:
+    """A hash of every file of a source tree that a build may read, names and modes included.
+
+    `leave_out` is the folder of the archives, wherever it is.
+    """
     digest = hashlib.sha256()
     for path in sorted(_walk(root, hidden=True)):
         file = root / path
+        if leave_out is not None and file.is_relative_to(leave_out):
+            continue
         status = file.stat()
         digest.update(f"{path}\0{status.st_mode & 0o111}\0".encode())
         if status.st_size > LARGE:

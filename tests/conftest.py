@@ -71,12 +71,14 @@ def no_outside_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture(autouse=True)
-def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def own_settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the store or the credentials of who runs it."""
     for name in tuple(os.environ):
         if name.startswith(("PACKAGER_", "AWS_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
+    if _outside(request.node):  # the others have no use for one, and folders cost time
+        folder: Path = request.getfixturevalue("tmp_path")
+        monkeypatch.setenv("PACKAGER_CACHE_DIR", str(folder / "store"))
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_names_that_lie_outside_of_the_file_are_damage() -> None:
 
 @given(st.integers(0, 2**32))
 def test_damage_anywhere_is_a_value(seed: int) -> None:
-    generator = random.Random(seed)  # noqa: S311
+    generator = random.Random(seed)
     data = bytearray(elf(versions=("GLIBC_2.17", "GLIBCXX_3.4"), soname="x", runpath="y"))
     for _ in range(generator.randint(1, 8)):
         data[generator.randrange(4, len(data))] = generator.choice(

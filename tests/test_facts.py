@@ -325,7 +325,7 @@ class CountingSource(io.BytesIO):
 
 def test_an_archive_is_inflated_once() -> None:
     """tarfile steps back one byte before a header; plain gzip would begin anew for some."""
-    noise = random.Random(1)  # noqa: S311
+    noise = random.Random(1)
     data = tar_gz(
         file(f"x{i}.so", elf() + noise.randbytes((8192 << i % 3) - len(elf()))) for i in range(60)
     )
@@ -359,7 +359,7 @@ def test_a_gzip_of_something_else_is_damaged() -> None:
 
 
 def test_a_cut_download_is_told_with_its_place() -> None:
-    data = tar_gz((file("a.py"), file("b.bin", random.Random(1).randbytes(1 << 16)), file("c")))  # noqa: S311
+    data = tar_gz((file("a.py"), file("b.bin", random.Random(1).randbytes(1 << 16)), file("c")))
     with pytest.raises(ConfigError, match="^env.tar.gz is cut off or damaged after `b.bin`$"):
         read(data[: len(data) // 2])
 
@@ -426,7 +426,7 @@ def test_a_file_that_can_not_be_read_is_not_called_damaged() -> None:
                 raise OSError(5, "Input/output error")
             return super().read(min(size or 0, 900))
 
-    data = tar_gz([file("x", random.Random(1).randbytes(1 << 16))])  # noqa: S311
+    data = tar_gz([file("x", random.Random(1).randbytes(1 << 16))])
     with pytest.raises(ConfigError, match="^env.tar.gz cannot be read$"):
         read_archive(Broken(data), "env.tar.gz")
 
@@ -436,7 +436,7 @@ WHOLE = tar_bytes((*ENVIRONMENT, file("x" * 150), hardlink("y", "x" * 150)))
 
 @given(st.integers(0, 2**32), st.booleans())
 def test_damage_anywhere_gives_facts_or_a_message(seed: int, outside: bool) -> None:
-    generator = random.Random(seed)  # noqa: S311
+    generator = random.Random(seed)
     data = bytearray(gzip_members(WHOLE, [700, 5000]) if outside else WHOLE)
     for _ in range(generator.randint(1, 6)):
         data[generator.randrange(len(data))] = generator.choice((0, 255, generator.randrange(256)))

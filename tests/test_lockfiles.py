@@ -499,7 +499,7 @@ def test_order_never_matters(packages: list[dict[str, Any]], seed: int, arch: st
         found = (replace(m, available=tuple(sorted(m.available))) for m in selection.missing)
         return replace(selection, missing=tuple(found))
 
-    shuffled = random.Random(seed)  # noqa: S311  # an order, not a secret
+    shuffled = random.Random(seed)  # an order, not a secret
     other = [
         {**p, "wheels": shuffled.sample(p["wheels"], len(p["wheels"]))} if "wheels" in p else p
         for p in shuffled.sample(packages, len(packages))

@@ -510,7 +510,7 @@ def test_a_file_name_that_is_none_of_a_wheel_is_refused(tmp_path: Path, filename
 
 def noise(seed: int) -> Iterator[bytes]:
     """A small wheel with some bytes changed, in its directory more often than elsewhere."""
-    random_ = random.Random(seed)  # noqa: S311
+    random_ = random.Random(seed)
     directory = GOOD.index(b"PK\x01\x02")
     for _ in range(15):
         damaged = bytearray(GOOD[: len(GOOD) - random_.choice((0, 0, 0, 1, 9))])
