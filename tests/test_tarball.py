@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from packager.errors import CommandError
 from packager.tarball import (
+    BATCH,
     BLOCK,
     CHUNK,
     EXECUTABLE_MODE,
@@ -227,10 +228,29 @@ def test_many_pieces_and_large_contents_arrive_in_order() -> None:
         files = {f"{i:05}": (b"%d" % i, FILE_MODE) for i in range(count)}
         small = plan(spliced(files, source))
         large = os.urandom(CHUNK) * 2 + b"end"
-        member = Content(path="large", mode=FILE_MODE, data=memoryview(large))
-        archive = archive_of([(plan([member]), None), (small, source)])
+        made = plan([Content(path="large", mode=FILE_MODE, data=memoryview(large))])
+        archive = archive_of([(made, None), (small, source)])
+    assert made.literals.count(GZIP_HEADER) == 3  # never all of it at once
     expected = {name: (mode, data) for name, (data, mode) in files.items()}
     assert read(archive) == {"large": (FILE_MODE, large)} | expected
+
+
+def test_a_span_is_copied_in_batches() -> None:
+    data = os.urandom(BATCH + CHUNK)
+    compressor = zlib.compressobj(0, zlib.DEFLATED, -15)
+    stream = compressor.compress(data) + compressor.flush()
+    with tempfile.TemporaryFile() as source:
+        source.write(b"before" + stream)
+        source.flush()
+        span = Span(
+            path="x",
+            mode=FILE_MODE,
+            size=len(data),
+            crc=zlib.crc32(data),
+            offset=6,
+            length=len(stream),
+        )
+        assert read(archive_of([(plan([span]), source)])) == {"x": (FILE_MODE, data)}
 
 
 def test_a_short_write_is_continued(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,6 +282,11 @@ def test_gui_scripts_and_names_in_any_case_are_read(tmp_path: Path) -> None:
     assert wheel.entry_points == (("a.b", "foo.x:y.z"), ("Win-App", "foo:run"))
 
 
+def test_record_lists_a_script_even_if_nothing_else_is_new(tmp_path: Path) -> None:
+    files = tree(make_wheel(tmp_path, "foo", entry_points={"foo": "foo:main"}))
+    assert record_rows(files, SITE)["bin/foo"] == signed(files["bin/foo"].data)
+
+
 def test_an_entry_point_wins_over_a_script_of_its_name(tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {"foo-1.0.data/scripts/foo": "#!python\nold\n"}
     files_there = tree(make_wheel(tmp_path, "foo", files=files, entry_points={"foo": "foo:main"}))
@@ -321,6 +326,8 @@ class Raw:
     mode: int = 0o100644
     inside: int | None = None
     """The number of the entry whose bytes this one claims as its own."""
+    at: int | None = None
+    """Where the directory says that it is, if that is not true."""
 
 
 def deflated(data: bytes, level: int = 6) -> bytes:
@@ -328,7 +335,16 @@ def deflated(data: bytes, level: int = 6) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
-def raw_zip(*entries: Raw) -> bytes:
+def stored_blocks(data: bytes) -> bytes:
+    """A deflate stream without compression."""
+    blocks = [data[start : start + 65_535] for start in range(0, len(data), 65_535)]
+    return b"".join(
+        struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block
+        for block in blocks
+    )
+
+
+def raw_zip(*entries: Raw, comment: bytes = b"") -> bytes:
     body, directory, offsets = bytearray(), bytearray(), list[int]()
     for entry in entries:
         name = entry.name.encode() if isinstance(entry.name, str) else entry.name
@@ -340,10 +356,12 @@ def raw_zip(*entries: Raw) -> bytes:
         offsets.append(len(body) if entry.inside is None else offsets[entry.inside])
         if entry.inside is None:
             body += b"PK\x03\x04" + struct.pack("<H", 20) + fields + name + stream
-        attributes = struct.pack("<HHHII", 0, 0, 0, entry.mode << 16, offsets[-1])
+        attributes = struct.pack("<HHHII", 0, 0, 0, entry.mode << 16, entry.at or offsets[-1])
         directory += b"PK\x01\x02" + struct.pack("<HH", 788, 20) + fields + attributes + name
-    end = struct.pack("<HHHHIIH", 0, 0, *[len(entries)] * 2, len(directory), len(body), 0)
-    return bytes(body + directory + b"PK\x05\x06" + end)
+    end = struct.pack(
+        "<HHHHIIH", 0, 0, *[len(entries)] * 2, len(directory), len(body), len(comment)
+    )
+    return bytes(body + directory + b"PK\x05\x06" + end + comment)
 
 
 WHEEL = Raw(name=f"{INFO}/WHEEL", data=b"Wheel-Version: 1.0\n")
@@ -361,6 +379,9 @@ def with_points(text: str) -> bytes:
 
 GOOD = with_file()
 STREAM = deflated(b"x = 1\n" * 9)
+SIGNATURE = b"PK\x03\x04"
+SIGNED = raw_zip(*SOUND, Raw(name="x", at=1), comment=SIGNATURE)
+EXACT = bytes(INFLATE_CHUNK - 5 * 16)
 UNSAFE = ("../x", "a/../../x", "/etc/x", "a\\b", "C:/x", "c:x", "a//b", "./a", ".", "", "a\0b")
 
 BROKEN: dict[str, tuple[bytes, str]] = {
@@ -368,7 +389,12 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "File is not a zip file"),
     "its end is missing": (GOOD[:-30], "File is not a zip file"),
     "its begin is missing": (GOOD[40:], "the local header of "),
-    "its middle is missing": (GOOD[:60] + GOOD[90:], ""),
+    "its middle is missing": (GOOD[:60] + GOOD[90:], "the local header of "),
+    "an entry where none is": (with_file(at=10), "the local header of foo.py is missing"),
+    "an entry that is cut": (
+        raw_zip(*SOUND, Raw(name="x", at=len(SIGNED) - 4), comment=SIGNATURE),
+        "the local header of x is missing",
+    ),
     **{f"named {name!r}": (with_file(name=name), "is not safe") for name in UNSAFE},
     "a name that is not UTF-8": (with_file(name=b"\xff.py"), "codec can't decode"),
     "twice the same": (
@@ -394,6 +420,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a stream that ends early": (with_file(stream=STREAM + b"late"), "foo.py end elsewhere"),
     "a stream that ends far too early": (
         with_file(stream=STREAM + bytes(2 * INFLATE_CHUNK)),
+        "the data of foo.py end elsewhere",
+    ),
+    "a stream that ends early with a chunk": (
+        with_file(data=EXACT, stream=stored_blocks(EXACT) + b"late"),
         "the data of foo.py end elsewhere",
     ),
     "a stream that does not end": (with_file(stream=STREAM[:-1]), "foo.py end elsewhere"),
@@ -549,6 +579,12 @@ def test_a_last_byte_that_holds_much_is_read_to_its_end(size: int, level: int) -
     wheel = read_wheel(file, NAME)
     entry = next(e for e in wheel.entries if e.name == "foo.py")
     assert b"".join(inflate(file, entry, NAME)) == bytes(size)
+
+
+def test_a_stream_may_end_with_a_chunk(tmp_path: Path) -> None:
+    stream = stored_blocks(EXACT)
+    assert len(stream) == INFLATE_CHUNK
+    admit(with_file(data=EXACT, stream=stream), tmp_path)
 
 
 def test_directories_in_a_wheel_are_left_to_whoever_unpacks(tmp_path: Path) -> None:
