@@ -26,6 +26,7 @@ from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store
 from packager.environment import APP_LAYOUT, environment_layout
 from packager.errors import ConfigError, ExitCode
+from packager.lockfiles import Pin
 from packager.tarball import EXECUTABLE_MODE, FILE_MODE, Content, Span, Stored, plan, write
 from packager.wheels import INFLATE_CHUNK, Layout, inflate, installed, read_wheel
 from tests.archives import SITE, TARGET
@@ -536,6 +537,33 @@ def test_a_broken_wheel_is_refused_with_its_name_and_the_reason(
 def test_a_file_name_that_is_none_of_a_wheel_is_refused(tmp_path: Path, filename: str) -> None:
     with pytest.raises(ConfigError, match=f"{filename} is not a sound wheel"):
         admit(GOOD, tmp_path, filename)
+
+
+class Mirror(Fetcher):
+    """Gives the same bytes for every URL."""
+
+    def download(self, url: str, path: Path) -> None:
+        assert "secret" in url
+        path.write_bytes(GOOD)
+
+
+def test_a_wheel_of_another_hash_is_told_with_its_place_but_no_credentials(tmp_path: Path) -> None:
+    store = Store(root=tmp_path / "store", fetcher=Mirror(), say=print)
+    pin = Pin(
+        name="foo",
+        version="1.0",
+        filename=NAME,
+        location=f"https://me:secret@example.com/a@b/{NAME}",
+        sha256="0" * 64,
+        size=None,
+    )
+    with pytest.raises(ConfigError) as caught:
+        store.fetch([pin])
+    found = hashlib.sha256(GOOD).hexdigest()
+    assert caught.value.what == f"{NAME} does not have the hash that the lock gives"
+    assert caught.value.why == (
+        f"expected sha256 {pin.sha256}, found {found} at https://example.com/a@b/{NAME}"
+    )
 
 
 def noise(seed: int) -> Iterator[bytes]:
