@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--no-skip", action="store_true", help="a missing part fails its tests; set by CI=true"
     )
     parser.addoption("--unit", action="store_true", help="only the tests that need nothing")
+
+
+def pytest_configure() -> None:
+    # A job in the background of a shell, as CI may be, starts with these ignored, and so would
+    # every program that a test starts and sends them to.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            own = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, own)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
