@@ -211,7 +211,9 @@ def conf(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
     folder = Path.cwd() if project is None else project.root / settings.out
-    found = find_record(path, folder, release=release, arch=settings.arch[0] if arch else None)
+    found = find_record(
+        path, folder, release=settings.release, arch=settings.arch[0] if arch else None
+    )
     job = job_of(
         found,
         target_of(found.record, settings),
@@ -259,7 +261,7 @@ def run(
     chosen = settings.arch[0] if arch else None
     if record is None and chosen is None:
         chosen = _host_arch()
-    found = find_record(record, folder, release=release, arch=chosen)
+    found = find_record(record, folder, release=settings.release, arch=chosen)
     target = target_of(found.record, settings)
     job = job_of(found, target, s3_uri=None, conf=_conf(conf), arguments=arguments or ())
     script = found.record.artifact("entry-point")
@@ -386,7 +388,15 @@ def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Co
         report = report_text(item.report, subject=subject)
         (console.say if item.report.passed else console.warn)(report)
         if console.json:
-            documents.append({"record": str(item.path), "conf": dict(job.conf.entries)})
+            documents.append(
+                {
+                    "record": str(item.path),
+                    "release": record.release,
+                    "arch": record.arch,
+                    "passed": item.report.passed,
+                    "conf": dict(job.conf.entries),
+                }
+            )
         elif item.report.passed:
             console.say(f"sparkSubmitParameters for {subject}:")
             console.data(emitter("spark-submit")(job))
