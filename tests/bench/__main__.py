@@ -74,7 +74,8 @@ def main() -> None:
         print("\n".join(_machine()), end="\n\n", flush=True)
         _set_up(wheels)
         results = _run(_rows(wheels, network=options.network), options.runs)
-    print(_table(results, markdown=options.markdown))
+        print(_table(results, markdown=options.markdown))
+        print(f"load at the end: {os.getloadavg()[0]:.1f}")
 
 
 def _options() -> argparse.Namespace:
@@ -321,7 +322,7 @@ def _machine() -> tuple[str, ...]:
     model = re.search(r"^model name\s*: (.*)", _text("/proc/cpuinfo"), re.MULTILINE)
     return (
         f"machine:   {os.cpu_count()} cores, {platform.machine()}, {model[1] if model else '?'}",
-        f"system:    {platform.platform()}; load {os.getloadavg()[0]:.1f}",
+        f"system:    {platform.platform()}; load {os.getloadavg()[0]:.1f} before",
         f"python:    {platform.python_version()}; venv-pack {version('venv-pack')}",
         *(f"{name + ':':<10} {_answer(name, argv)}" for name, argv in _PROGRAMS.items()),
     )
