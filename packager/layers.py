@@ -50,7 +50,8 @@ class Layer:
     """Of its file, without digest and extension."""
     members: tuple[TarMember, ...]
     files: tuple[File, ...]
-    wheels: tuple[PlannedWheel, ...]
+    wheels: Iterable[PlannedWheel]
+    """Made while the archive is written: the processor plans as the disk writes."""
 
 
 def planned(
@@ -60,13 +61,12 @@ def planned(
     taken: Iterable[str],
     store: WheelStore,
     say: Callable[[str], None],
-) -> tuple[PlannedWheel, ...]:
+) -> Iterator[PlannedWheel]:
     """The wheels' parts of a layer. What two bring stands once: the first by name keeps it.
 
     `taken` are paths that no wheel may have, for they are ours or the project's own.
     """
     seen: dict[str, tuple[str, int, int]] = dict.fromkeys(taken, ("the project", -1, -1))
-    result: list[PlannedWheel] = []
     for wheel in sorted(wheels, key=lambda w: w.filename):
         part = store.planned(wheel, layout)
         again = [m for m in part.members if m.path in seen]
@@ -77,8 +77,7 @@ def planned(
         if again:
             part = store.planned(wheel, layout, leave_out=frozenset(m.path for m in again))
         seen |= {m.path: (wheel.filename, part.crcs[m.path], m.size) for m in part.members}
-        result.append(part)
-    return tuple(result)
+        yield part
 
 
 def write_layer(layer: Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:

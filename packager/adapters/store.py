@@ -10,6 +10,7 @@ wheel at once do the same work twice and no harm.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -53,7 +54,7 @@ from packager.wheels import (
     read_wheel,
 )
 
-FORMAT: Final = f"3.{OBSERVATION_FORMAT}"
+FORMAT: Final = f"4.{OBSERVATION_FORMAT}"
 """Of facts and plans; another version's are made anew."""
 
 VERIFIERS: Final = 2
@@ -147,8 +148,9 @@ class Store:
             if name := overlapping(wheel):
                 raise broken(filename, f"{name} lies inside another of its entries")
             observations = [o for entry in wheel.entries for o in _observed(file, wheel, entry)]
-        facts = {"format": FORMAT, "observations": [to_json(o) for o in observations]}
-        (path.parent / _facts_name(filename)).write_text(json.dumps(facts), encoding="utf-8")
+        (path.parent / _facts_name(filename)).write_text(
+            _facts_text(wheel, observations), encoding="utf-8"
+        )
         target = self.root / "wheels" / found
         self._settle(path.parent, target, filename)
         stored = target / filename
@@ -163,7 +165,7 @@ class Store:
             for name in (filename, _facts_name(filename)):
                 (folder / name).replace(target / name)
 
-    def _observations(self, wheel: StoredWheel) -> tuple[Observation, ...]:
+    def _facts(self, wheel: StoredWheel) -> tuple[Wheel, tuple[Observation, ...]]:
         path = wheel.path.parent / _facts_name(wheel.filename)
         try:
             return _facts(path)
@@ -192,9 +194,9 @@ class Store:
             return made
 
     def _plan(self, wheel: StoredWheel, layout: Layout, leave_out: frozenset[str]) -> PlannedWheel:
-        observed = {o.path: o for o in self._observations(wheel)}
+        parsed, known = self._facts(wheel)
+        observed = {o.path: o for o in known}
         with wheel.path.open("rb") as file:
-            parsed = read_wheel(file, wheel.filename)
             tar = [m for m in installed(parsed, file, layout) if m.path not in leave_out]
             observations: list[Observation] = []
             for entry in parsed.entries:
@@ -253,11 +255,33 @@ def _facts_name(filename: str) -> str:
     return f"{filename}.facts.json"
 
 
-def _facts(path: Path) -> tuple[Observation, ...]:
+def _facts_text(wheel: Wheel, observations: Sequence[Observation]) -> str:
+    """What reading a wheel told, so that it need not be read again to be packed."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "wheel": {
+                field.name: getattr(wheel, field.name) for field in dataclasses.fields(Wheel)
+            },
+            "observations": [to_json(o) for o in observations],
+        }
+    )
+
+
+def _facts(path: Path) -> tuple[Wheel, tuple[Observation, ...]]:
+    """Raise `ValueError`, `KeyError` or `TypeError` for what another version wrote."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     if facts["format"] != FORMAT:
         raise ValueError(facts["format"])
-    return tuple(from_json(value) for value in facts["observations"])
+    known = facts["wheel"]
+    wheel = Wheel(
+        **{
+            **known,
+            "entries": tuple(Entry(*row) for row in known["entries"]),
+            "entry_points": tuple((name, reference) for name, reference in known["entry_points"]),
+        }
+    )
+    return wheel, tuple(from_json(value) for value in facts["observations"])
 
 
 def _shown(location: str) -> str:
