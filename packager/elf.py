@@ -1,32 +1,10 @@
-"""What an ELF file says of itself: machine, needed libraries, symbol versions. Pure.
+"""What an ELF file says of itself, as a value: machine, needed libraries, symbol versions. Pure."""
 
-Only what the loader itself reads is read (program headers and the dynamic segment), so a file
-without section headers is no worse off, and a damaged one is a value, never an exception.
-"""
-
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import BinaryIO, Final
-
-from elftools.common.exceptions import ELFError
-from elftools.common.utils import struct_parse
-from elftools.elf.elffile import ELFFile
+from typing import Final
 
 ELF_MAGIC: Final = b"\x7fELF"
-
-LONGEST_STRING_BYTES: Final = 4096
-"""PATH_MAX: no library name or run path that works is longer."""
-
-MOST_ENTRIES: Final = 4096
-"""Far above any real dynamic table; keeps a damaged one from being read for minutes."""
-
-RELR: Final = ("GLIBC_ABI_DT_RELR", ("GLIBC", "2.36"))
-"""A version without a number, which the C library has had since 2.36 (its NEWS)."""
-
-_VERSION: Final = re.compile(r"(?P<prefix>.+?)_(?P<version>[0-9]+(?:[._][0-9]+)*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,118 +34,6 @@ class DamagedElf:
     reason: str
 
 
-class _DamagedError(Exception):
-    """Carries the reason from the depth of a file to `read_elf`."""
-
-
 def version_numbers(version: str) -> tuple[int, ...]:
     """What versions are compared by: 2.9 is older than 2.17."""
     return tuple(int(number) for number in re.findall("[0-9]+", version))
-
-
-def read_elf(stream: BinaryIO) -> Elf | DamagedElf:
-    """Read a seekable stream whose first bytes are `ELF_MAGIC`."""
-    try:
-        return _read(stream)
-    except _DamagedError as damage:
-        return DamagedElf(reason=str(damage))
-    except (ELFError, ArithmeticError, AssertionError, LookupError, OSError, ValueError) as error:
-        # The library checks little before it seeks or decodes; what it then raises depends on
-        # which byte is wrong.
-        return DamagedElf(reason=f"its headers contradict themselves ({error})")
-
-
-def _read(stream: BinaryIO) -> Elf:
-    elf = ELFFile(stream)
-    size_bytes = stream.seek(0, io.SEEK_END)
-    segments = tuple(
-        struct_parse(
-            elf.structs.Elf_Phdr, stream, stream_pos=elf["e_phoff"] + i * elf["e_phentsize"]
-        )
-        for i in range(min(elf["e_phnum"], MOST_ENTRIES))
-    )
-    loaded = tuple(s for s in segments if s["p_type"] == "PT_LOAD")
-    end = max((s["p_offset"] + s["p_filesz"] for s in loaded), default=0)
-    if end > size_bytes:
-        raise _DamagedError(f"cut off: {size_bytes} bytes of at least {end}")
-
-    def offset(address: int) -> int:
-        for segment in loaded:
-            if 0 <= address - segment["p_vaddr"] < segment["p_filesz"]:
-                return int(address - segment["p_vaddr"] + segment["p_offset"])
-        raise _DamagedError(f"address {address:#x} is in no loaded segment")
-
-    tags = [
-        tag
-        for segment in segments
-        if segment["p_type"] == "PT_DYNAMIC"
-        for tag in _dynamic_tags(elf, segment["p_offset"], segment["p_filesz"])
-    ]
-    first: dict[str | int, int] = {}
-    for tag, value in tags:
-        first.setdefault(tag, value)
-
-    def string(index: int) -> str:
-        if "DT_STRTAB" not in first:
-            raise _DamagedError("it names libraries and has no string table")
-        stream.seek(offset(first["DT_STRTAB"]) + index)
-        text, end_of_string, _ = stream.read(LONGEST_STRING_BYTES).partition(b"\0")
-        if not end_of_string:
-            raise _DamagedError("a name in it has no end")
-        return text.decode("utf-8", "backslashreplace")
-
-    def named(tag: str) -> str:
-        return string(first[tag]) if tag in first else ""
-
-    return Elf(
-        machine=str(elf["e_machine"]),
-        bits=elf.elfclass,
-        needed=tuple(string(value) for tag, value in tags if tag == "DT_NEEDED"),
-        soname=named("DT_SONAME"),
-        runpath=named("DT_RUNPATH") or named("DT_RPATH"),
-        versions=_highest(
-            string(index)
-            for index in islice(_version_names(elf, offset(first["DT_VERNEED"])), MOST_ENTRIES)
-        )
-        if "DT_VERNEED" in first
-        else (),
-    )
-
-
-def _dynamic_tags(elf: ELFFile, position: int, size_bytes: int) -> Iterator[tuple[str | int, int]]:
-    entry = elf.structs.Elf_Dyn
-    for i in range(min(size_bytes // entry.sizeof(), MOST_ENTRIES)):
-        tag = struct_parse(entry, elf.stream, stream_pos=position + i * entry.sizeof())
-        if tag["d_tag"] == "DT_NULL":
-            return
-        yield tag["d_tag"], tag["d_val"]
-
-
-def _version_names(elf: ELFFile, position: int) -> Iterator[int]:
-    """Where the names of the needed versions stand in the string table."""
-    for _ in range(MOST_ENTRIES):
-        need = struct_parse(elf.structs.Elf_Verneed, elf.stream, stream_pos=position)
-        aux_position = position + need["vn_aux"]
-        for _ in range(need["vn_cnt"]):
-            aux = struct_parse(elf.structs.Elf_Vernaux, elf.stream, stream_pos=aux_position)
-            yield aux["vna_name"]
-            if not aux["vna_next"]:
-                break
-            aux_position += aux["vna_next"]
-        if not need["vn_next"]:
-            return
-        position += need["vn_next"]
-
-
-def _highest(names: Iterator[str]) -> tuple[tuple[str, str], ...]:
-    highest: dict[str, str] = {}
-    for name in names:
-        if name == RELR[0]:
-            prefix, version = RELR[1]
-        elif match := _VERSION.fullmatch(name):
-            prefix, version = match["prefix"], match["version"]
-        else:  # `GLIBC_PRIVATE` and the like: nothing to compare.
-            continue
-        if version_numbers(version) > version_numbers(highest.get(prefix, "")):
-            highest[prefix] = version
-    return tuple(sorted(highest.items()))

@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final, Literal, assert_never, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from packager.elf import ELF_MAGIC, DamagedElf, Elf, read_elf
+from packager.elf import ELF_MAGIC, DamagedElf, Elf
 from packager.errors import ConfigError
 
 HEAD_BYTES: Final = 512

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packager.elf import DamagedElf, Elf, read_elf, version_numbers
+from packager.elf import DamagedElf, Elf, version_numbers
+from packager.elfreader import read_elf
 from tests.archives import DT, ELF_MACHINES, elf
 
 
