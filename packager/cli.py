@@ -160,8 +160,8 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Check archives, ours or anyone's, against a release and an architecture."""
-    from packager.checks import report_text
     from packager.recorded import reports_on
+    from packager.reports import report_text
 
     console = Console(quiet=quiet, json=json)
     flags = {"release": release, "arch": arch, "python": python}
@@ -371,8 +371,8 @@ def _host_arch() -> str | None:
 
 
 def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Console) -> None:
-    from packager.checks import report_text
     from packager.recorded import Found, job_of, target_of
+    from packager.reports import report_text
     from packager.sparkconf import emitter
 
     documents = []

@@ -12,7 +12,7 @@ from typing import Final
 from packaging.utils import parse_wheel_filename
 
 from packager import __version__
-from packager.checks import Report, check_archives
+from packager.checks import check_archives
 from packager.environment import (
     APP_LAYOUT,
     environment_layout,
@@ -20,6 +20,7 @@ from packager.environment import (
 )
 from packager.errors import CommandError, ConfigError
 from packager.facts import ArchiveFacts
+from packager.findings import Report
 from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
     Missing,

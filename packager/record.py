@@ -63,7 +63,7 @@ class Record:
     conf: Mapping[str, str]
     """The project's own Spark properties."""
     report: Mapping[str, Any]
-    """The outcome of the checks, as `checks.Report.to_json` writes it."""
+    """The outcome of the checks, as `findings.Report.to_json` writes it."""
 
     @property
     def name(self) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager.checks import Report, check_archives
+from packager.checks import check_archives
 from packager.errors import ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind, read_archive
+from packager.findings import Report
 from packager.project import read_text
 from packager.record import SUFFIX, Artifact, Record, from_text
 from packager.releases import find_release, limits
