@@ -127,6 +127,8 @@ def observe(path: str, head: bytes, open_: Callable[[], BinaryIO]) -> tuple[Obse
     needed. `path` may be relative to a wheel as well as to an archive.
     """
     if head.startswith(ELF_MAGIC):
+        from packager.elfreader import read_elf
+
         with open_() as stream:
             return (ElfFile(path=path, elf=read_elf(stream)),)
     parent, _, name = path.rpartition("/")
