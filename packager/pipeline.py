@@ -20,7 +20,7 @@ from packager.environment import (
 )
 from packager.errors import CommandError, ConfigError
 from packager.facts import ArchiveFacts
-from packager.findings import Report
+from packager.findings import Report, waive
 from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
     Missing,
@@ -131,7 +131,12 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     def made(target: Target, need: _Needs) -> Packed:
         return _pack_target(work, target, tuple(stored[_key(p)] for p in need.selection.pins), need)
 
-    with _threads(len(targets), ports) as pool:
+    wanted = [
+        (wheel, environment_layout(target))
+        for target, need in zip(targets, needs, strict=True)
+        for wheel in (*(stored[_key(pin)] for pin in need.selection.pins), *need.built)
+    ]
+    with ports.store.planning(wanted), _threads(len(targets), ports) as pool:
         return tuple(pool.map(made, targets, needs))
 
 
@@ -323,7 +328,7 @@ def _pack_target(
         bundle.append(facts)
     if work.script is not None:
         artifacts.append(_copy_entry_point(work.script, work.out))
-    report = check_archives(tuple(bundle), target)
+    report = waive(check_archives(tuple(bundle), target), settings.waivers)
     record = Record(
         tool=f"packager {__version__}",
         project=project.name,

@@ -1,6 +1,7 @@
 """What the pipeline needs of the outside world. Adapters and the tests' fakes satisfy these."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,6 +67,11 @@ class WheelStore(Protocol):
 
         Raise `ConfigError` for a wrong hash or a broken wheel, `CommandError` for the network.
         """
+
+    def planning(
+        self, wanted: Sequence[tuple[StoredWheel, Layout]]
+    ) -> AbstractContextManager[None]:
+        """A context in which these may be planned ahead of `planned`, by other processors."""
 
     def planned(
         self, wheel: StoredWheel, layout: Layout, *, leave_out: frozenset[str] = frozenset()

@@ -13,12 +13,17 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import struct
+import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -58,6 +63,10 @@ FORMAT: Final = f"4.{OBSERVATION_FORMAT}"
 """Of facts and plans; another version's are made anew."""
 
 VERIFIERS: Final = 2
+MOST_PLANNERS: Final = 4
+WORTH_A_PROCESS: Final = 200_000
+"""Bytes of facts, about two thousand files: less is planned before a process has started."""
+
 DOWNLOADS: Final = 16
 """At once: an index answers many small files faster so, and more would gain nothing."""
 
@@ -67,6 +76,8 @@ class Store:
     root: Path
     fetcher: Fetcher
     say: Callable[[str], None]
+    pending: dict[Path, "Future[None]"] = dataclasses.field(default_factory=dict)
+    """Plans that another process makes, by where they will lie."""
 
     def fetch(self, pins: Sequence[Pin]) -> tuple[StoredWheel, ...]:
         found = [self.stored(pin.sha256, pin.filename) if pin.sha256 else None for pin in pins]
@@ -166,7 +177,7 @@ class Store:
                 (folder / name).replace(target / name)
 
     def _facts(self, wheel: StoredWheel) -> tuple[Wheel, tuple[Observation, ...]]:
-        path = wheel.path.parent / _facts_name(wheel.filename)
+        path = _facts_path(wheel)
         try:
             return _facts(path)
         except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
@@ -176,16 +187,48 @@ class Store:
                 self._admit(copy, wheel.filename, wheel.sha256, str(wheel.path))
             return _facts(path)
 
+    @contextlib.contextmanager
+    def planning(self, wanted: Sequence[tuple[StoredWheel, Layout]]) -> Iterator[None]:
+        """Plan in other processes while this one writes what is planned.
+
+        Forking is cheap and safe as long as this process has no other thread: workers are made
+        before any starts. Few files are planned sooner than a worker is there.
+        """
+        todo = {
+            path: (wheel, layout)
+            for wheel, layout in wanted
+            if not (path := self._plan_path(wheel, layout)).exists()
+        }
+        entries = sum(_facts_path(wheel).stat().st_size for wheel, _ in todo.values())
+        if sys.platform != "linux" or entries < WORTH_A_PROCESS or threading.active_count() > 1:
+            yield
+            return
+        pool = ProcessPoolExecutor(
+            min(os.cpu_count() or 1, MOST_PLANNERS),
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_ignore_interrupts,
+        )
+        try:
+            for path, (wheel, layout) in todo.items():
+                self.pending[path] = pool.submit(_plan_elsewhere, self.root, wheel, layout)
+            yield
+        finally:
+            self.pending.clear()
+            pool.shutdown(cancel_futures=True)
+
+    def _plan_path(
+        self, wheel: StoredWheel, layout: Layout, leave_out: frozenset[str] = frozenset()
+    ) -> Path:
+        # Another version of packager may bring another compressor, and so other bytes.
+        text = "\0".join([FORMAT, __version__, wheel.sha256, repr(layout), *sorted(leave_out)])
+        return self.root / "plans" / hashlib.sha256(text.encode()).hexdigest()
+
     def planned(
         self, wheel: StoredWheel, layout: Layout, *, leave_out: frozenset[str] = frozenset()
     ) -> PlannedWheel:
-        # Another version of packager may bring another compressor, and so other bytes.
-        key = hashlib.sha256(
-            "\0".join(
-                [FORMAT, __version__, wheel.sha256, repr(layout), *sorted(leave_out)]
-            ).encode()
-        ).hexdigest()
-        path = self.root / "plans" / key
+        path = self._plan_path(wheel, layout, leave_out)
+        if future := self.pending.get(path):
+            future.result()
         try:
             return _planned_from(path.read_bytes(), wheel)
         except (OSError, ValueError, KeyError, TypeError, IndexError):
@@ -249,6 +292,18 @@ class Store:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it and ends its workers
+
+
+def _plan_elsewhere(root: Path, wheel: StoredWheel, layout: Layout) -> None:
+    Store(root=root, fetcher=Fetcher(), say=print).planned(wheel, layout)
+
+
+def _facts_path(wheel: StoredWheel) -> Path:
+    return wheel.path.parent / _facts_name(wheel.filename)
 
 
 def _facts_name(filename: str) -> str:
