@@ -1,5 +1,6 @@
 """From planned wheels and files to one archive, and to the facts that the checks judge."""
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from packager.tarball import (
     Plan,
     Stored,
     TarMember,
+    Written,
     plan,
     write,
 )
@@ -29,6 +31,9 @@ IN_MEMORY: Final = 32 << 20
 so that memory stays bounded whatever lies in a project."""
 
 READ_CHUNK: Final = 1 << 20
+
+MADE: Final = "made"
+"""Where the store remembers which archive came of which parts."""
 
 Part = tuple[Plan, BinaryIO | None]
 
@@ -50,6 +55,8 @@ class Layer:
     """Of its file, without digest and extension."""
     members: tuple[TarMember, ...]
     files: tuple[File, ...]
+    key: str
+    """Of all that goes in besides `files`; empty if there are any."""
     wheels: Iterable[PlannedWheel]
     """Made while the archive is written: the processor plans as the disk writes."""
 
@@ -80,8 +87,11 @@ def planned(
         yield part
 
 
-def write_layer(layer: Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:
-    """Write the layer's archive into `out`, under a name that its content decides."""
+def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, ArchiveFacts]:
+    """Write the layer's archive into `out`, under a name that its content decides.
+
+    One that lies there already, whole and from the same parts, is left as it is.
+    """
     members: list[Member] = []
     observations: list[Observation] = []
 
@@ -101,10 +111,17 @@ def write_layer(layer: Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:
             with wheel.wheel.path.open("rb") as file:
                 yield wheel.plan, file
 
-    with new_file(out) as (file, settle):
-        written = write(parts(), file)
-        path = out / f"{layer.name}-{written.sha256[:12]}.tar.gz"
-        settle(path)
+    written = _kept(layer, out, store)
+    if written is not None:
+        for _ in parts():  # for what they tell; nothing is read or written
+            pass
+    else:
+        with new_file(out) as (file, settle):
+            written = write(parts(), file)
+            settle(_path(layer, out, written))
+        if layer.key:
+            store.remember(MADE, layer.key, f"{written.sha256} {written.size}")
+    path = _path(layer, out, written)
     facts = archive_facts(
         path.name,
         kind=layer.kind,
@@ -120,6 +137,25 @@ def write_layer(layer: Layer, out: Path) -> tuple[Artifact, ArchiveFacts]:
         unpacked=facts.unpacked_bytes,
     )
     return artifact, facts
+
+
+def _path(layer: Layer, out: Path, written: Written) -> Path:
+    return out / f"{layer.name}-{written.sha256[:12]}.tar.gz"
+
+
+def _kept(layer: Layer, out: Path, store: WheelStore) -> Written | None:
+    """The layer's archive if it was made before and lies in `out`, as its digest proves."""
+    sha256, _, size = ((layer.key and store.recall(MADE, layer.key)) or "").partition(" ")
+    if not size.isdecimal():
+        return None
+    written = Written(sha256=sha256, size=int(size))
+    try:
+        with _path(layer, out, written).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return written
+    except OSError:
+        pass
+    return None
 
 
 def _file_parts(files: Sequence[File], note: Callable[[TarMember], None]) -> Iterator[Part]:

@@ -19,7 +19,7 @@ from packager.environment import (
     skeleton,
 )
 from packager.errors import CommandError, ConfigError
-from packager.facts import ArchiveFacts
+from packager.facts import ArchiveFacts, ArchiveKind
 from packager.findings import Report, waive
 from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
@@ -36,6 +36,7 @@ from packager.lockfiles import (
 from packager.output import new_file, require_writable
 from packager.ports import Ports, StoredWheel
 from packager.project import (
+    LOCK_COMMANDS,
     Project,
     app_files,
     entry_point,
@@ -51,7 +52,9 @@ from packager.record import (
     to_text,
 )
 from packager.settings import Settings
+from packager.tarball import TarMember
 from packager.target import Target
+from packager.wheels import Layout
 
 RESOLVED: Final = "resolved"
 """Where the store remembers resolutions that can not change: of requirements with hashes."""
@@ -108,6 +111,8 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     for target in targets:  # what can not be is said before anything is fetched or built
         _require_python(project, target)
         _ = target.interpreter, target.glibc
+    if settings.locked:
+        _require_locked(project)
     script = entry_point(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
@@ -166,6 +171,26 @@ def _require_python(project: Project, target: Target) -> None:
             f" the release has Python {others or 'unknown'}",
             fix="widen requires-python, set `python`, or choose a release with another Python:"
             " packager releases",
+        )
+
+
+def is_locked(project: Project) -> bool:
+    """Whether the same project gives the same dependencies at every pack.
+
+    Requirements do if they have hashes; where there are no dependencies, nothing can change.
+    """
+    if project.lock is not None and project.lock_kind == "requirements.txt":
+        lines = [line for _, line in requirement_lines(project.lock)]
+        return not lines or requirement_hashes(project.lock) is not None
+    return project.lock_kind not in LOCK_COMMANDS
+
+
+def _require_locked(project: Project) -> None:
+    if not is_locked(project):
+        raise ConfigError(
+            f"{project.lock} is not locked, and --locked asks for it",
+            why="its dependencies would be resolved anew at every pack",
+            fix=LOCK_COMMANDS[project.lock_kind],
         )
 
 
@@ -323,7 +348,7 @@ def _pack_target(
     artifacts: list[Artifact] = []
     bundle: list[ArchiveFacts] = []
     for layer in _layers(work, target, wheels):
-        artifact, facts = write_layer(layer, work.out)
+        artifact, facts = write_layer(layer, work.out, work.ports.store)
         artifacts.append(artifact)
         bundle.append(facts)
     if work.script is not None:
@@ -362,28 +387,48 @@ def _layers(work: _Work, target: Target, wheels: tuple[StoredWheel, ...]) -> Ite
     apart = work.settings.layout == "layers"
     app_wheels = () if app.wheel is None else (app.wheel,)
     own = skeleton(target, with_app_layer=apart and bool(app_wheels or app.files))
-    files = () if apart else _under(target.site_packages, app.files)
-    yield Layer(
-        kind="environment",
-        name=f"{name}-environment-py{target.python.replace('.', '')}-{target.arch.name}",
+    yield _layer(
+        "environment",
+        f"{name}-environment-py{target.python.replace('.', '')}-{target.arch.name}",
+        own,
+        () if apart else _under(target.site_packages, app.files),
+        wheels if apart else (*wheels, *app_wheels),
+        environment_layout(target),
+        work,
+    )
+    if apart and (app_wheels or app.files):
+        yield _layer("app", f"{name}-app", (), app.files, app_wheels, APP_LAYOUT, work)
+
+
+def _layer(  # noqa: PLR0917  # one line for each of two layers reads best
+    kind: ArchiveKind,
+    name: str,
+    own: tuple[TarMember, ...],
+    files: tuple[File, ...],
+    wheels: tuple[StoredWheel, ...],
+    layout: Layout,
+    work: _Work,
+) -> Layer:
+    parts = (
+        __version__,
+        repr(own),
+        repr(layout),
+        *sorted(f"{w.sha256} {w.filename}" for w in wheels),
+    )
+    return Layer(
+        kind=kind,
+        name=name,
         members=own,
         files=files,
+        key="" if files else hashlib.sha256("\0".join(parts).encode()).hexdigest(),
         wheels=planned(
-            wheels if apart else (*wheels, *app_wheels),
-            environment_layout(target),
-            taken=(member.path for member in (*own, *files)),
+            wheels,
+            layout,
+            taken=(*(m.path for m in own), *(f.path for f in files)),
             store=work.ports.store,
             say=work.say,
         ),
     )
-    if apart and (app_wheels or app.files):
-        yield Layer(
-            kind="app",
-            name=f"{name}-app",
-            members=(),
-            files=app.files,
-            wheels=planned(app_wheels, APP_LAYOUT, taken=(), store=work.ports.store, say=work.say),
-        )
 
 
 def _under(prefix: str, files: tuple[File, ...]) -> tuple[File, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from packager.adapters.process import run, tail
-from packager.adapters.store import Store
+from packager.adapters.store import Store, local_path
 from packager.errors import CommandError, ConfigError
 from packager.lockfiles import Source
 from packager.ports import StoredWheel
@@ -60,11 +60,12 @@ class BackendBuilder:
         return self.store.stored(sha256, filename) if filename else None
 
     def _obtain(self, source: Source, archive: Path) -> None:
-        if "://" in source.location:
+        local = local_path(source.location)
+        if local is None:
             self.store.fetcher.download(source.location, archive)
         else:
             try:
-                archive.write_bytes(Path(source.location).read_bytes())
+                archive.write_bytes(local.read_bytes())
             except OSError as error:
                 raise ConfigError(f"{source.location} can not be read", why=str(error)) from error
         found = hashlib.sha256(archive.read_bytes()).hexdigest()

@@ -353,3 +353,34 @@ def uv(root: Path, *arguments: str) -> None:
     subprocess.run(
         [find_uv_bin(), *arguments, "--quiet", "--python", sys.executable], cwd=root, check=True
     )
+
+
+def test_an_archive_that_is_there_is_left_alone_and_a_damaged_one_is_made_again(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    index.wheel("fruit")
+    root = make_project(tmp_path / "project", dependencies=("fruit",))
+    assert packager("pack", cwd=root).code == 0
+    environment = artifact(root / "dist", "environment")
+    good, first = environment.read_bytes(), environment.stat()
+    assert packager("pack", cwd=root).code == 0
+    assert environment.stat().st_ino == first.st_ino
+    environment.write_bytes(good[:-1] + b"x")
+    assert packager("pack", cwd=root).code == 0
+    assert environment.read_bytes() == good
+    environment.unlink()
+    assert packager("pack", cwd=root).code == 0
+    assert environment.read_bytes() == good
+
+
+def test_wheels_of_a_folder_are_found(
+    packager: Command, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = tmp_path / "my wheels"
+    make_wheel(wheels, "nut")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    root = make_project(tmp_path / "project", dependencies=("nut",))
+    got = packager("pack", cwd=root)
+    assert got.code == 0, got.err
+    names = members(artifact(root / "dist", "environment")).keys()
+    assert "lib/python3.11/site-packages/nut/__init__.py" in names
