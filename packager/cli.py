@@ -104,6 +104,9 @@ def pack(
         list[str] | None,
         typer.Option("--group", metavar="NAME", help="Dependency group to install."),
     ] = None,
+    locked: Annotated[
+        bool | None, typer.Option("--locked", help="Refuse dependencies that no lock pins.")
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", metavar="PATTERN", help="Files a folder's app leaves out."),
@@ -114,6 +117,9 @@ def pack(
     cache_dir: Annotated[
         str | None, typer.Option("--cache-dir", metavar="DIR", help="Folder of the wheel store.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print what was found and why; build nothing.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,6 +136,7 @@ def pack(
         "entry_point": entry_point,
         "extras": extra,
         "groups": group,
+        "locked": locked,
         "exclude": exclude,
         "out": out,
         "s3_uri": s3_uri,
@@ -138,6 +145,11 @@ def pack(
     }
     project, settings = _settings(path, flags)
     assert project is not None  # noqa: S101  # it is required here
+    if explain:
+        from packager.explain import explanation
+
+        console.data(explanation(project, settings))
+        return
     ports = connect(cache_dir=settings.cache_dir, env=os.environ, say=console.say)
     packed = run_pack(project, settings, ports, console.say)
     _show_packed(packed, settings, console)
@@ -325,7 +337,7 @@ def config(path: ProjectPath = None, json: Json = False) -> None:
         Console().document({name: {"value": value, "from": origin} for name, value, origin in rows})
         return
     for name, value, origin in rows:
-        text = ", ".join(value) if isinstance(value, tuple) else value
+        text = ", ".join(value) if isinstance(value, tuple) else str(value or "")
         Console().data(f"{name:<12} {text or '-':<28} {origin}")
 
 

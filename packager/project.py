@@ -32,6 +32,14 @@ LockKind = Literal["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml
 LOCKS: Final[tuple[LockKind, ...]] = ("uv.lock", "pylock.toml", "requirements.txt")
 """Files that pin dependencies, in the order in which they are looked for."""
 
+LOCK_COMMANDS: Final[Mapping[LockKind | None, str]] = {
+    "pyproject.toml": "uv lock",
+    "requirements.txt": "uv pip compile requirements.txt --universal --generate-hashes"
+    " --format pylock.toml -o pylock.toml",
+    "setup.py": "uv pip compile setup.py --universal --format pylock.toml -o pylock.toml",
+}
+"""What locks a project whose dependencies are resolved anew at every pack."""
+
 UNREADABLE_LOCKS: Final[Mapping[str, str]] = {
     "poetry.lock": "poetry export -o requirements.txt",
     "pdm.lock": "pdm export -o requirements.txt",
@@ -154,6 +162,12 @@ def _lock(
     if "project" in document:
         return root / "pyproject.toml", "pyproject.toml"
     return (root / "setup.py", "setup.py") if setup else (None, None)
+
+
+def other_locks(project: Project) -> tuple[str, ...]:
+    """Locks that lie beside the one that is taken, and that nothing reads."""
+    found = (name for name in LOCKS if (project.root / name).is_file())
+    return tuple(n for n in found if project.lock is None or n != project.lock.name)
 
 
 def read_toml(path: Path) -> Mapping[str, Any]:

@@ -46,6 +46,15 @@ def _layout(value: object) -> Layout:
     raise ValueError(f"one of {', '.join(LAYOUTS)}" + (f" (perhaps {near[0]!r})" if near else ""))
 
 
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "0": False, "false": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("true or false")
+
+
 def _python(value: object) -> str:
     parts = value.split(".") if isinstance(value, str) else ()
     if len(parts) == 2 and all(part.isdecimal() for part in parts):
@@ -78,6 +87,9 @@ class Settings:
     entry_point: str | None = _option("Script that starts the job, relative to the project.")
     extras: tuple[str, ...] = _option("Extras of the project to install.", _texts, default=())
     groups: tuple[str, ...] = _option("Dependency groups to install.", _texts, default=())
+    locked: bool = _option(
+        "Refuse a project whose dependencies no lock pins.", _boolean, default=False
+    )
     exclude: tuple[str, ...] = _option(
         "Patterns of files that a folder's app leaves out.", _texts, default=()
     )

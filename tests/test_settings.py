@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[tuple[object, object], tuple[str, object], tuple[object,
     "entry_point": (("a.py", "a.py"), ("b.py", "b.py"), ("c d.py", "c d.py")),
     "extras": ((["a", "b"], ("a", "b")), ("c,d,", ("c", "d")), ([], ())),
     "groups": ((["a"], ("a",)), ("b", ("b",)), (["c"], ("c",))),
+    "locked": ((True, True), ("True", True), (True, True)),
     "exclude": ((["*.csv"], ("*.csv",)), ("a,b", ("a", "b")), (["docs"], ("docs",))),
     "out": (("a", "a"), ("/b", "/b"), ("c", "c")),
     "s3_uri": (("s3://a/", "s3://a"), ("s3://b/c", "s3://b/c"), ("s3://d/e/", "s3://d/e")),
@@ -111,6 +112,11 @@ def test_variables_of_others_are_left_alone() -> None:
     assert made(env=env) == Settings()
 
 
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("false", False)])
+def test_a_variable_switches_on_and_off(text: str, value: bool) -> None:
+    assert made(env={"PACKAGER_LOCKED": text}, table={"locked": not value}).locked is value
+
+
 # Values that an option does not take.
 
 WRONG: list[tuple[str, object, str]] = [
@@ -129,6 +135,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("extras", [1], "a list of texts"),
     ("groups", {"a": 1}, "a list of texts"),
     ("exclude", [""], "a list of texts"),
+    ("locked", "yes", "true or false"),
+    ("locked", 1, "true or false"),
     ("s3-uri", "bucket/jobs", "an S3 location without blanks, as in s3://bucket/prefix"),
     ("s3-uri", "s3:///jobs", "an S3 location without blanks, as in s3://bucket/prefix"),
     ("s3-uri", "s3://bucket/my jobs", "an S3 location without blanks, as in s3://bucket/prefix"),
