@@ -52,6 +52,10 @@ Conf = Annotated[
     list[str] | None,
     typer.Option("--conf", "-c", metavar="KEY=VALUE", help="A Spark property; may be repeated."),
 ]
+Waive = Annotated[
+    list[str] | None,
+    typer.Option("--waive", metavar="CODE=REASON", help="Errors of a check to take as they are."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and data only.")]
 
@@ -114,6 +118,7 @@ def pack(
     out: Out = None,
     s3_uri: S3Uri = None,
     conf: Conf = None,
+    waive: Waive = None,
     cache_dir: Annotated[
         str | None, typer.Option("--cache-dir", metavar="DIR", help="Folder of the wheel store.")
     ] = None,
@@ -141,6 +146,7 @@ def pack(
         "out": out,
         "s3_uri": s3_uri,
         "conf": _conf(conf),
+        "waivers": _pairs("--waive", "CODE=REASON", waive),
         "cache_dir": cache_dir,
     }
     project, settings = _settings(path, flags)
@@ -168,6 +174,7 @@ def validate(
     release: Release = None,
     arch: Arch = None,
     python: Python = None,
+    waive: Waive = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -176,7 +183,12 @@ def validate(
     from packager.reports import report_text
 
     console = Console(quiet=quiet, json=json)
-    flags = {"release": release, "arch": arch, "python": python}
+    flags = {
+        "release": release,
+        "arch": arch,
+        "python": python,
+        "waivers": _pairs("--waive", "CODE=REASON", waive),
+    }
     project, settings = _settings(None, flags, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
     reports = reports_on(tuple(paths or ()), folder, settings, chosen=flags)
@@ -359,17 +371,22 @@ def _settings(
 
 
 def _conf(values: list[str] | None) -> Mapping[str, str]:
-    conf: dict[str, str] = {}
+    return _pairs("--conf", "KEY=VALUE", values)
+
+
+def _pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
     for value in values or ():
         key, equals, text = value.partition("=")
         if not equals or not key:
-            raise ConfigError(f"--conf {value!r} is not KEY=VALUE", fix="write it so")
-        if conf.get(key, text) != text:
+            raise ConfigError(f"{option} {value!r} is not {form}", fix="write it so")
+        if pairs.get(key, text) != text:
             raise ConfigError(
-                f"--conf {key} is given twice: {conf[key]!r} and {text!r}", fix="keep one of them"
+                f"{option} {key} is given twice: {pairs[key]!r} and {text!r}",
+                fix="keep one of them",
             )
-        conf[key] = text
-    return conf
+        pairs[key] = text
+    return pairs
 
 
 def _host_arch() -> str | None:

@@ -1,11 +1,16 @@
 """What checks find, and whether that passes. Pure; it knows no check."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, cast, get_args
 
 from packager.errors import ConfigError, ValidationFailedError
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "waived"]
+"""A waived finding is an error that the project takes upon itself, with a reason."""
+
+DOCUMENTATION: Final = "README.md"
+"""Relative to this project's own root: where that is published is not known here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,13 @@ class Finding:
     fix: str
     where: str
     """Name of the archive."""
+    reason: str = ""
+    """Why it is waived."""
+
+    @property
+    def link(self) -> str:
+        """Where its check is explained."""
+        return f"{DOCUMENTATION}#{self.check.lower()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +39,8 @@ class Report:
 
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
+    unneeded: tuple[str, ...] = ()
+    """Codes that were waived and found no error."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -37,8 +51,12 @@ class Report:
         return tuple(f for f in self.findings if f.severity == "warning")
 
     @property
+    def waived(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity == "waived")
+
+    @property
     def passed(self) -> bool:
-        """Warnings do not fail."""
+        """Warnings do not fail, and neither does what is waived."""
         return bool(self.checked) and not self.errors
 
     def require_passed(self) -> None:
@@ -57,7 +75,8 @@ class Report:
             "format": REPORT_FORMAT,
             "passed": self.passed,
             "checked": list(self.checked),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [{**asdict(f), "helpUri": f.link} for f in self.findings],
+            "unneeded": list(self.unneeded),
         }
 
     @staticmethod
@@ -69,6 +88,7 @@ class Report:
                 return Report(
                     checked=tuple(map(str, document["checked"])),
                     findings=tuple(_finding_from(item) for item in document["findings"]),
+                    unneeded=tuple(map(str, document.get("unneeded", ()))),
                 )
         except (KeyError, TypeError) as error:
             raise ConfigError("this is not a report of packager", why=repr(error)) from error
@@ -84,6 +104,20 @@ REPORT_FORMAT: Final = 1
 
 def _finding_from(value: dict[str, Any]) -> Finding:
     texts = {key: str(value[key]) for key in ("check", "what", "why", "fix", "where")}
-    if value["severity"] not in {"error", "warning"}:
+    if value["severity"] not in get_args(Severity):
         raise KeyError(value["severity"])
-    return Finding(severity=value["severity"], **texts)
+    return Finding(severity=value["severity"], reason=str(value.get("reason", "")), **texts)
+
+
+def waive(report: Report, waivers: Mapping[str, str]) -> Report:
+    """The report with the errors of these codes waived; `waivers` are reasons by code."""
+    return replace(
+        report,
+        findings=tuple(
+            replace(f, severity="waived", reason=waivers[f.check])
+            if f.severity == "error" and f.check in waivers
+            else f
+            for f in report.findings
+        ),
+        unneeded=tuple(sorted(waivers.keys() - {f.check for f in report.errors})),
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from packager.checks import check_archives
 from packager.errors import ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind, read_archive
-from packager.findings import Report
+from packager.findings import Report, waive
 from packager.project import read_text
 from packager.record import SUFFIX, Artifact, Record, from_text
 from packager.releases import find_release, limits
@@ -168,4 +168,4 @@ def reports_on(
                     check_archives(bundle, target),
                 )
             )
-    return reports
+    return [(subject, waive(report, settings.waivers)) for subject, report in reports]

@@ -13,8 +13,8 @@ from packager.target import ARCHES, Target, parse_arch
 Origin = Literal["flag", "environment", "pyproject.toml", "default"]
 Layout = Literal["layers", "single"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("layers", "single")
-TABLES: Final = ("conf", "releases")
-"""Keys of [tool.packager] that are tables: the project's Spark properties, and its releases."""
+TABLES: Final = ("conf", "releases", "waivers")
+"""Keys of [tool.packager] that are tables: Spark properties, releases, and reasons by check."""
 
 
 def _text(value: object) -> str:
@@ -98,6 +98,8 @@ class Settings:
     cache_dir: str | None = _option("Folder of the wheel store.")
     conf: Mapping[str, str] = field(default_factory=dict)
     releases: Mapping[str, Release] = field(default_factory=known_releases, compare=False)
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by code of the check."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
     def targets(self) -> tuple[Target, ...]:
@@ -178,6 +180,7 @@ def resolve(
         **values,
         conf=_conf(table.get("conf", {}), file) | dict(flags.get("conf") or {}),
         releases=with_additions(_table(table, "releases", file)),
+        waivers=_waivers(_table(table, "waivers", file), flags.get("waivers") or {}, file),
         origins=origins,
     )
 
@@ -198,6 +201,18 @@ def _table(table: Mapping[str, Any], key: str, file: Path) -> Mapping[str, Any]:
             f"{file}: `tool.packager.{key}` is not a table", fix=f"write [tool.packager.{key}]"
         )
     return value
+
+
+def _waivers(table: Mapping[str, Any], flags: Mapping[str, str], file: Path) -> Mapping[str, str]:
+    if not table and not flags:
+        return {}
+    from packager.checks import require_waivable  # most commands have no use for the checks
+
+    in_file = f"{file}: [tool.packager.waivers]"
+    return {
+        **{code: require_waivable(code, reason, in_file) for code, reason in table.items()},
+        **{code: require_waivable(code, reason, "--waive") for code, reason in flags.items()},
+    }
 
 
 def _conf(value: object, file: Path) -> dict[str, str]:

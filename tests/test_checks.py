@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from packager.checks import CHECKS, check_archives
+from packager.checks import CHECKS, check_archives, require_waivable
 from packager.checks.bundle import Bundle
 from packager.elf import ELF_MAGIC
+from packager.errors import ConfigError
 from packager.findings import Report
 from packager.releases import Interpreter
 from packager.target import ARCHES, PROVIDED, Target
@@ -507,3 +508,27 @@ def test_pth_lines_inside_are_fine(line: str) -> None:
 def test_some_patch_release_is_enough(python: str) -> None:
     """Which one a release has is not published."""
     assert findings(with_env(metadata("tool", python=python))) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "what"),
+    [
+        ("ARC004", "", "has no reason"),
+        ("ARC004", "  ", "has no reason"),
+        ("ARC004", 1, "has no reason"),
+        ("ARC400", "fine", "there is no check ARC400"),
+        ("arc004", "fine", "there is no check arc004"),
+        ("nonsense", "fine", "there is no check nonsense"),
+        ("ARC001", "fine", "ARC001 can not be waived"),
+        ("ARC002", "fine", "ARC002 can not be waived"),
+    ],
+)
+def test_what_can_not_be_waived_is_refused(code: str, reason: object, what: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        require_waivable(code, reason, "pyproject.toml")
+    assert what in error.value.what
+    assert error.value.fix
+
+
+def test_a_waiver_is_its_reason() -> None:
+    assert require_waivable("ARC004", " fine here ", "pyproject.toml") == "fine here"

@@ -7,7 +7,7 @@ import pytest
 from packager.checks import check_archives
 from packager.checks.bundle import Bundle
 from packager.errors import ConfigError, ExitCode, ValidationFailedError
-from packager.findings import Finding, Report
+from packager.findings import Finding, Report, waive
 from packager.reports import report_text
 from tests.archives import SITE, TARGET, bundle, elf, environment, file, metadata, symlink
 from tests.conftest import Golden
@@ -45,6 +45,39 @@ def test_a_report_survives_json() -> None:
     assert report.to_json()["format"] == 1
     assert report.to_json()["passed"] is False
     assert Report.from_json(report.to_json()) == report
+    accepted = waive(report, {"ARC004": "known", "ARC005": "else"})
+    assert Report.from_json(accepted.to_json()) == accepted
+
+
+def test_a_report_from_before_waivers_is_read() -> None:
+    old = Report(checked=("ARC002",), findings=(WARNING,)).to_json()
+    del old["unneeded"], old["findings"][0]["reason"], old["findings"][0]["helpUri"]
+    assert Report.from_json(old) == Report(checked=("ARC002",), findings=(WARNING,))
+
+
+def test_every_finding_links_to_its_check() -> None:
+    document = Report(checked=("ARC004",), findings=(ERROR,)).to_json()
+    assert document["findings"][0]["helpUri"] == "README.md#arc004"
+
+
+def test_a_waived_error_does_not_fail_and_keeps_its_reason() -> None:
+    report = waive(Report(checked=("ARC004",), findings=(ERROR,)), {"ARC004": "tried it"})
+    assert report.findings == (replace(ERROR, severity="waived", reason="tried it"),)
+    assert report.passed
+    assert report.waived == report.findings
+    assert report.unneeded == ()
+
+
+def test_an_error_of_another_check_still_fails() -> None:
+    findings = (ERROR, replace(ERROR, check="ARC005"))
+    assert not waive(Report(checked=("ARC004",), findings=findings), {"ARC004": "tried it"}).passed
+
+
+def test_a_waiver_that_no_error_needed_is_told() -> None:
+    report = waive(Report(checked=("ARC002",), findings=(WARNING,)), {"ARC002": "x"})
+    assert report.findings == (WARNING,)
+    assert report.unneeded == ("ARC002",)
+    assert "note: ARC002 is waived, which was not needed\n" in report_text(report)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +111,17 @@ def spoiled_bundle() -> Bundle:
 def test_a_failed_report_reads_well(golden: Golden) -> None:
     report = check_archives(spoiled_bundle(), TARGET)
     golden.check("report.txt", report_text(report, subject="emr-7.13.0 on amd64, Python 3.11"))
+
+
+def test_a_waived_report_reads_well(golden: Golden) -> None:
+    waivers = {
+        "ARC008": "our own build",
+        "ARC004": "measured",
+        "ARC005": "not loaded",
+        "ARC006": "x",
+    }
+    report = waive(check_archives(spoiled_bundle(), TARGET), waivers)
+    golden.check("report-waived.txt", report_text(report))
 
 
 def test_a_passed_report_is_one_line(golden: Golden) -> None:

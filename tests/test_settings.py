@@ -98,7 +98,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(key: str, near: str) -> None
 def test_an_unknown_key_like_none_is_refused_with_all() -> None:
     fix = refused(table={"qqq": "x"}).fix
     assert fix.startswith("known: release, arch, ")
-    assert fix.endswith("conf, releases")
+    assert fix.endswith("conf, releases, waivers")
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest() -> None:
@@ -267,3 +267,15 @@ def test_an_architecture_the_release_does_not_run_on_is_refused(arch: list[str])
     error = no_target(release="emr-6.8.0", arch=arch)
     assert error.what == "emr-6.8.0 does not run on arm64"
     assert error.why == "it runs on amd64"
+
+
+def test_waivers_are_of_the_file_and_of_flags_which_win() -> None:
+    table = {"waivers": {"ARC008": "ours", "ARC012": "unused"}}
+    settings = made(table=table, flags={"waivers": {"ARC008": "once"}})
+    assert settings.waivers == {"ARC008": "once", "ARC012": "unused"}
+
+
+@pytest.mark.parametrize("waivers", [{"ARC008": ""}, {"ARC999": "x"}, {"ARC001": "x"}, "ARC008"])
+def test_waivers_that_can_not_be_are_refused(waivers: object) -> None:
+    with pytest.raises(ConfigError):
+        made(table={"waivers": waivers})

@@ -5,6 +5,7 @@ with Spark 3.5.6, whose way of unpacking EMR Serverless logs as its own; message
 what a job then ends with.
 """
 
+import difflib
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from packager.checks.bundle import Bundle, Check
 from packager.checks.distributions import no_spark, not_editable, python_accepted, requirements_met
 from packager.checks.interpreter import interpreter_resolves, shebangs
 from packager.checks.members import form, modes, safe_members
+from packager.errors import ConfigError
 from packager.findings import Report
 from packager.target import Target
 
@@ -31,6 +33,38 @@ CHECKS: Final[Mapping[str, Check]] = {
     "ARC012": shebangs,
 }
 """By code. Codes are stable: they stand in records and in the reasons of waivers."""
+
+RULES: Final[Mapping[str, str]] = {
+    code: " ".join((judge.__doc__ or "").partition("\n\n")[0].split())
+    for code, judge in CHECKS.items()
+}
+"""What must hold, in a sentence each."""
+
+NEVER_WAIVED: Final = ("ARC001", "ARC002")
+"""Without these an archive is unsafe to unpack, or nothing in it is where the others look."""
+
+
+def require_waivable(code: str, reason: object, where: str) -> str:
+    """The reason. Raise `ConfigError` for what, written at `where`, can not be a waiver."""
+    if code not in CHECKS:
+        near = difflib.get_close_matches(code.upper(), CHECKS, n=1)
+        raise ConfigError(
+            f"{where}: there is no check {code}",
+            fix=f"did you mean {near[0]}?" if near else f"known: {', '.join(CHECKS)}",
+        )
+    if code in NEVER_WAIVED:
+        raise ConfigError(
+            f"{where}: {code} can not be waived",
+            why="without it an archive is unsafe to unpack, or can not start a job",
+            fix="remove the waiver, and mend what the check finds",
+        )
+    if not isinstance(reason, str) or not reason.strip():
+        raise ConfigError(
+            f"{where}: the waiver of {code} has no reason",
+            why="it stays in the record, for those who wonder later",
+            fix=f'write one: {code} = "why this is fine here"',
+        )
+    return reason.strip()
 
 
 def check_archives(bundle: Bundle, target: Target) -> Report:
