@@ -314,6 +314,53 @@ def run(
 
 
 @app.command()
+def inspect(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH] [OTHER]",
+            help="Record or archive; the record in dist if not given. With OTHER, what differs.",
+        ),
+    ] = None,
+    release: Release = None,
+    arch: Arch = None,
+    json: Json = False,
+) -> None:
+    """Show what takes how much room in archives, or what differs between two."""
+    from packager.inspection import (
+        compare,
+        comparison_json,
+        comparison_text,
+        inspection_json,
+        inspection_text,
+    )
+    from packager.inspection import inspect as look_into
+
+    console = Console(json=json)
+    if paths is not None and len(paths) > 2:
+        raise ConfigError(
+            f"{len(paths)} paths are given", why="one is shown, two are compared", fix="name two"
+        )
+    project, settings = _settings(None, {"release": release, "arch": arch}, required=False)
+    folder = Path.cwd() if project is None else project.root / settings.out
+    chosen: list[Path | None] = [*paths] if paths else [None]
+    found = [
+        look_into(path, folder, release=settings.release, arch=settings.arch[0] if arch else None)
+        for path in chosen
+    ]
+    if len(found) == 2:
+        compared = compare(*found)
+        if json:
+            console.document(comparison_json(compared))
+        else:
+            console.data(comparison_text(compared))
+    elif json:
+        console.document(inspection_json(found[0]))
+    else:
+        console.data(inspection_text(found[0]))
+
+
+@app.command()
 def releases(
     label: Annotated[str | None, typer.Argument(metavar="[LABEL]", help="One release.")] = None,
     json: Json = False,

@@ -114,6 +114,8 @@ class PyvenvCfg:
 
 
 Observation = ElfFile | Distribution | DirectUrl | PthFile | Script | PyvenvCfg
+Observer = Callable[[str, bytes, Callable[[], BinaryIO]], tuple[Observation, ...]]
+"""Looks at one regular file, as `observe` does."""
 
 
 _SITE_PARENT: Final = re.compile(r"|(.*/)?site-packages|[^/]+\.data/(purelib|platlib)")
@@ -381,7 +383,13 @@ def detect_kind(members: tuple[Member, ...]) -> ArchiveKind:
     return "environment" if marked else "app"
 
 
-def read_archive(stream: BinaryIO, name: str, *, kind: ArchiveKind | None = None) -> ArchiveFacts:
+def read_archive(
+    stream: BinaryIO,
+    name: str,
+    *,
+    kind: ArchiveKind | None = None,
+    observer: Observer = observe,
+) -> ArchiveFacts:
     """Observe a `.tar.gz` once from begin to end, in bounded memory; `kind` None finds it out.
 
     Any number of gzip members is read, as `gzip -d` does. Raise `ConfigError` for what is not a
@@ -398,7 +406,7 @@ def read_archive(stream: BinaryIO, name: str, *, kind: ArchiveKind | None = None
         for info, member in _members(forward):
             members.append(member)
             observations[member.path] = (
-                _observed(forward, info, member) if member.kind == "file" else ()
+                _observed(forward, info, member, observer) if member.kind == "file" else ()
             )
         forward.drain()
     return archive_facts(
@@ -565,7 +573,9 @@ def _normal(name: str) -> str:
     return "" if path == "." else path
 
 
-def _observed(forward: _Forward, info: tarfile.TarInfo, member: Member) -> tuple[Observation, ...]:
+def _observed(
+    forward: _Forward, info: tarfile.TarInfo, member: Member, observer: Observer
+) -> tuple[Observation, ...]:
     if info.issparse():
         return ()  # Its bytes do not stand together; nothing that Python loads is written so.
     head = forward.read(min(member.size, HEAD_BYTES))
@@ -582,4 +592,4 @@ def _observed(forward: _Forward, info: tarfile.TarInfo, member: Member) -> tuple
         content.seek(0)
         return content
 
-    return observe(member.path, head, whole)
+    return observer(member.path, head, whole)
