@@ -175,14 +175,27 @@ def validate(
     arch: Arch = None,
     python: Python = None,
     waive: Waive = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", "-f", metavar="FORMAT", help="text [default], json, junit, sarif"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write the report to a file.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check archives, ours or anyone's, against a release and an architecture."""
+    from packager.checks import RULES
+    from packager.output import write_text
     from packager.recorded import reports_on
-    from packager.reports import report_text
+    from packager.reports import formatter
 
-    console = Console(quiet=quiet, json=json)
+    if json and format_ not in {None, "json"}:
+        raise ConfigError(f"--json and --format {format_} exclude each other", fix="keep one")
+    form = format_ or ("json" if json else "text")
+    write = formatter(form)
+    console = Console(quiet=quiet)
     flags = {
         "release": release,
         "arch": arch,
@@ -192,13 +205,15 @@ def validate(
     project, settings = _settings(None, flags, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
     reports = reports_on(tuple(paths or ()), folder, settings, chosen=flags)
-    if json:
-        console.document({subject: report.to_json() for subject, report in reports})
-    else:
-        for subject, report in reports:
-            if not quiet or not report.passed:
-                console.data(report_text(report, subject=subject))
-    if not all(report.passed for _, report in reports):
+    failed = [(subject, report) for subject, report in reports if not report.passed]
+    if output is not None:
+        write_text(output, write(reports, RULES), option="--output")
+        (console.warn if failed else console.say)(formatter("text")(reports, RULES))
+    elif form != "text" or not quiet:
+        console.data(write(reports, RULES))
+    elif failed:
+        console.data(write(failed, RULES))
+    if failed:
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
 
 

@@ -12,7 +12,9 @@ from packager.tarball import FILE_MODE
 
 
 @contextlib.contextmanager
-def new_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+def new_file(
+    folder: Path, *, option: str = "--out"
+) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
     """A file under a temporary name, which `settle` gives its own; without that, it vanishes."""
     number, name = tempfile.mkstemp(prefix=".packager-", dir=folder)
     temporary = Path(name)
@@ -29,13 +31,21 @@ def new_file(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
         raise CommandError(
             f"{folder} can not be written",
             why=error.strerror or str(error),
-            fix="free some space, or choose another folder: --out",
+            fix=f"free some space, or choose another folder: {option}",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def write_text(path: Path, text: str, *, option: str) -> None:
+    """Write a file that the user named with `option`, whole or not at all."""
+    require_writable(path.parent, option=option)
+    with new_file(path.parent, option=option) as (file, settle):
+        file.write(text.encode("utf-8", "backslashreplace"))
+        settle(path)
+
+
+def require_writable(folder: Path, *, option: str = "--out") -> None:
     """Make `folder`, and raise `ConfigError` if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,5 +55,5 @@ def require_writable(folder: Path) -> None:
         raise ConfigError(
             f"nothing can be written to {folder}",
             why=error.strerror or str(error),
-            fix="choose another folder: --out",
+            fix=f"choose another folder: {option}",
         ) from error
