@@ -59,15 +59,16 @@ class Fetcher:
 
     def _session(self) -> "requests.Session":
         import requests
-        from requests.adapters import HTTPAdapter
         from urllib3.util import Retry
+
+        from packager.adapters.connections import OneAtATime
 
         session: requests.Session | None = getattr(self.sessions, "session", None)
         if session is None:
             session = requests.Session()
             session.headers["User-Agent"] = f"emr-serverless-packager/{__version__}"
             # Connections only: what fails in the middle of a body is resumed above.
-            adapter = HTTPAdapter(max_retries=Retry(2, backoff_factor=0.2, raise_on_status=False))
+            adapter = OneAtATime(max_retries=Retry(2, backoff_factor=0.2, raise_on_status=False))
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             self.sessions.session = session

@@ -22,8 +22,14 @@ import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -62,14 +68,15 @@ from packager.wheels import (
 FORMAT: Final = f"4.{OBSERVATION_FORMAT}"
 """Of facts and plans; another version's are made anew."""
 
-VERIFIERS: Final = 2
-MOST_PLANNERS: Final = 4
+THREADS: Final = 2
+MOST_PROCESSES: Final = 4
+FEW: Final = 3
+"""Wheels that are verified sooner than another process has started."""
 WORTH_A_PROCESS: Final = 200_000
 """Bytes of facts, about two thousand files: less is planned before a process has started."""
 
 DOWNLOADS: Final = 8
-"""At once: an index answers many small files faster so. Sixteen threads that look up one name
-together have made resolvers drop questions, which costs five seconds each."""
+"""At once: an index answers many small files faster so, and more would gain nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,36 +94,42 @@ class Store:
             for pin, wheel in zip(pins, found, strict=True)
             if wheel is None
         }
-        if wanted:
-            size = sum(pin.size or 0 for pin in wanted.values()) / 1e6
-            many = f"{len(wanted)} wheels" if len(wanted) > 1 else "one wheel"
-            self.say(f"Fetching {many}" + (f", {size:.1f} MB" if size >= 0.1 else ""))
-        with (
-            ThreadPoolExecutor(DOWNLOADS) as downloads,
-            ThreadPoolExecutor(VERIFIERS) as verifiers,
-        ):
-
-            def bring(pin: Pin) -> StoredWheel:
-                with self._temporary() as folder:
-                    path = self._obtain(pin, folder)
-                    return verifiers.submit(
-                        self._admit, path, pin.filename, pin.sha256, pin.location
-                    ).result()
-
-            futures = {key: downloads.submit(bring, pin) for key, pin in wanted.items()}
-            try:
-                brought = {key: future.result() for key, future in futures.items()}
-            except BaseException:
-                for future in futures.values():
-                    future.cancel()
-                self.fetcher.stop()
-                raise
+        brought = self._bring(wanted) if wanted else {}
         return tuple(
             wheel or brought[pin.sha256 or pin.location]
             for pin, wheel in zip(pins, found, strict=True)
         )
 
+    def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
+        """Download in threads, and verify what is there in other processes meanwhile."""
+        size = sum(pin.size or 0 for pin in wanted.values()) / 1e6
+        many = f"{len(wanted)} wheels" if len(wanted) > 1 else "one wheel"
+        self.say(f"Fetching {many}" + (f", {size:.1f} MB" if size >= 0.1 else ""))
+        verifying: dict[str, Future[StoredWheel]] = {}
+        with (
+            self._temporary() as folder,
+            _workers(worth=len(wanted) > FEW) as verifiers,
+            ThreadPoolExecutor(DOWNLOADS) as downloads,
+        ):
+            downloading = {
+                downloads.submit(self._obtain, pin, folder / str(number)): (key, pin)
+                for number, (key, pin) in enumerate(wanted.items())
+            }
+            try:
+                for done in as_completed(downloading):
+                    key, pin = downloading[done]
+                    verifying[key] = verifiers.submit(
+                        _admit_elsewhere, self.root, done.result(), pin
+                    )
+                return {key: future.result() for key, future in verifying.items()}
+            except BaseException:
+                self.fetcher.stop()
+                downloads.shutdown(wait=False, cancel_futures=True)
+                verifiers.shutdown(wait=False, cancel_futures=True)
+                raise
+
     def _obtain(self, pin: Pin, folder: Path) -> Path:
+        folder.mkdir()
         path = folder / pin.filename
         local = local_path(pin.location)
         if local is None:
@@ -135,7 +148,7 @@ class Store:
         with self._temporary() as folder:
             copy = folder / path.name
             shutil.copyfile(path, copy)
-            return self._admit(copy, path.name, None, str(path))
+            return self.take(copy, path.name, None, str(path))
 
     def stored(self, sha256: str, filename: str) -> StoredWheel | None:
         path = self.root / "wheels" / sha256 / filename
@@ -147,7 +160,7 @@ class Store:
             return None
         return StoredWheel(path=path, filename=filename, sha256=sha256, size=size)
 
-    def _admit(self, path: Path, filename: str, sha256: str | None, location: str) -> StoredWheel:
+    def take(self, path: Path, filename: str, sha256: str | None, location: str) -> StoredWheel:
         """Verify the wheel at `path`, alone in a temporary folder, and move it in."""
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -186,37 +199,28 @@ class Store:
             with self._temporary() as folder:
                 copy = folder / wheel.filename
                 shutil.copyfile(wheel.path, copy)
-                self._admit(copy, wheel.filename, wheel.sha256, str(wheel.path))
+                self.take(copy, wheel.filename, wheel.sha256, str(wheel.path))
             return _facts(path)
 
     @contextlib.contextmanager
     def planning(self, wanted: Sequence[tuple[StoredWheel, Layout]]) -> Iterator[None]:
-        """Plan in other processes while this one writes what is planned.
-
-        Forking is cheap and safe as long as this process has no other thread: workers are made
-        before any starts. Few files are planned sooner than a worker is there.
-        """
+        """Plan in other processes while this one writes what is planned."""
         todo = {
             path: (wheel, layout)
             for wheel, layout in wanted
             if not (path := self._plan_path(wheel, layout)).exists()
         }
         entries = sum(_facts_path(wheel).stat().st_size for wheel, _ in todo.values())
-        if sys.platform != "linux" or entries < WORTH_A_PROCESS or threading.active_count() > 1:
-            yield
-            return
-        pool = ProcessPoolExecutor(
-            min(os.cpu_count() or 1, MOST_PLANNERS),
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=_ignore_interrupts,
-        )
-        try:
-            for path, (wheel, layout) in todo.items():
-                self.pending[path] = pool.submit(_plan_elsewhere, self.root, wheel, layout)
-            yield
-        finally:
-            self.pending.clear()
-            pool.shutdown(cancel_futures=True)
+        with _workers(worth=entries > WORTH_A_PROCESS) as pool:
+            if isinstance(pool, ThreadPoolExecutor):  # which would only get in each other's way
+                yield
+                return
+            try:
+                for path, (wheel, layout) in todo.items():
+                    self.pending[path] = pool.submit(_plan_elsewhere, self.root, wheel, layout)
+                yield
+            finally:
+                self.pending.clear()
 
     def _plan_path(
         self, wheel: StoredWheel, layout: Layout, leave_out: frozenset[str] = frozenset()
@@ -304,12 +308,44 @@ def local_path(location: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
+@contextlib.contextmanager
+def _workers(*, worth: bool) -> Iterator[Executor]:
+    """Other processes where they are worth their start, and threads elsewhere.
+
+    Forking is cheap, and safe as long as this process has no other thread: so it is done here and
+    now, and not where threads or macOS are about.
+    """
+    pool: Executor
+    if worth and sys.platform == "linux" and threading.active_count() == 1:
+        pool = ProcessPoolExecutor(
+            min(os.cpu_count() or 1, MOST_PROCESSES),
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_ignore_interrupts,
+        )
+        pool.submit(int).result()
+    else:
+        pool = ThreadPoolExecutor(THREADS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it and ends its workers
 
 
+def _elsewhere(root: Path) -> Store:
+    """The store as another process sees it: what can not go there is not used there."""
+    return Store(root=root, fetcher=Fetcher(), say=print)
+
+
 def _plan_elsewhere(root: Path, wheel: StoredWheel, layout: Layout) -> None:
-    Store(root=root, fetcher=Fetcher(), say=print).planned(wheel, layout)
+    _elsewhere(root).planned(wheel, layout)
+
+
+def _admit_elsewhere(root: Path, path: Path, pin: Pin) -> StoredWheel:
+    return _elsewhere(root).take(path, pin.filename, pin.sha256, pin.location)
 
 
 def _facts_path(wheel: StoredWheel) -> Path:
