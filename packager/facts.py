@@ -26,7 +26,7 @@ from packager.errors import ConfigError
 HEAD_BYTES: Final = 512
 """How much of a file decides what it is; enough for a `#!` line."""
 
-OBSERVATION_FORMAT: Final = 1
+OBSERVATION_FORMAT: Final = 2
 """Part of a cache's key: raise it when `observe` sees more or writes it otherwise."""
 
 LARGEST_TEXT_BYTES: Final = 1 << 20
@@ -70,6 +70,8 @@ class Distribution:
     version: str
     requires_dist: tuple[str, ...] = ()
     requires_python: str = ""
+    license: str = ""
+    """An SPDX expression, where it states one (PEP 639); older free texts are not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,7 @@ def _distribution(path: str, text: bytes) -> tuple[Distribution, ...]:
             version=metadata.get("version", ""),
             requires_dist=tuple(metadata.get("requires_dist", ())),
             requires_python=metadata.get("requires_python", ""),
+            license=metadata.get("license_expression", ""),
         ),
     )
 

@@ -51,6 +51,7 @@ from packager.record import (
     RecordedWheel,
     to_text,
 )
+from packager.sbom import sbom_name, sbom_text
 from packager.settings import Settings
 from packager.tarball import TarMember
 from packager.target import Target
@@ -375,9 +376,12 @@ def _pack_target(
         report=report.to_json(),
     )
     path = work.out / record.name
-    with new_file(work.out) as (file, settle):
-        file.write(to_text(record).encode())
-        settle(path)
+    inside = tuple(d for facts in bundle for d in facts.installed)
+    sbom = sbom_text(record, inside, target, extras=settings.extras)
+    for place, text in ((work.out / sbom_name(record), sbom), (path, to_text(record))):
+        with new_file(work.out) as (file, settle):
+            file.write(text.encode())
+            settle(place)
     return Packed(record=record, path=path, report=report)
 
 

@@ -14,6 +14,7 @@ from packager.errors import CommandError, ConfigError
 from packager.pipeline import Packed, pack
 from packager.project import find_project
 from packager.record import RecordedWheel, from_text
+from packager.sbom import sbom_name
 from packager.settings import Settings
 from tests.fakes import World, lock_text, world
 from tests.index import make_sdist, make_wheel
@@ -237,7 +238,7 @@ def test_the_same_input_gives_the_same_bytes_wherever_it_is_packed(tmp_path: Pat
         results.append({path.name: path.read_bytes() for path in (place / "out").iterdir()})
         assert str(tmp_path) not in item.path.read_text(encoding="utf-8")
     assert results[0] == results[1]
-    assert len(results[0]) == 4
+    assert len(results[0]) == 5
 
 
 # What two wheels bring.
@@ -386,7 +387,8 @@ def test_a_failed_check_is_reported_and_the_archives_are_there_to_look_at(
 def test_nothing_else_is_left_in_the_output_folder(tmp_path: Path, outside: World) -> None:
     root = folder_project(tmp_path / "jobs")
     (item,) = packed(root, outside, entry_point="main.py")
-    made = {artifact.file for artifact in item.record.artifacts} | {item.path.name}
+    made = {artifact.file for artifact in item.record.artifacts}
+    made |= {item.path.name, sbom_name(item.record)}
     assert {path.name for path in (root / "dist").iterdir()} == made
     assert {oct(path.stat().st_mode & 0o777) for path in (root / "dist").iterdir()} == {"0o644"}
 

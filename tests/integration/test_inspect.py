@@ -56,3 +56,17 @@ def test_two_archives_are_compared(packager: Command, index: Index, project: Pat
 def test_of_three_it_says_what_it_can_do(packager: Command, project: Path) -> None:
     got = packager("inspect", "a", "b", "c", cwd=project)
     assert (got.code, got.error[0]) == (2, "3 paths are given")
+
+
+def test_a_bill_of_materials_stands_beside_every_record(packager: Command, project: Path) -> None:
+    assert packager("pack", "--arch", "all", cwd=project).code == 0
+    records = {p.name for p in (project / "dist").glob("*.packager.json")}
+    found = {p.name: json.loads(p.read_text()) for p in (project / "dist").glob("*.cdx.json")}
+    assert {name.replace(".cdx.json", ".packager.json") for name in found} == records
+    for document in found.values():
+        assert [c["purl"] for c in document["components"]] == [
+            "pkg:pypi/fruit@1.2",
+            "pkg:pypi/seed@1.0",
+        ]
+        needs = {d["ref"]: d["dependsOn"] for d in document["dependencies"]}
+        assert needs["pkg:pypi/seed@1.0"] == ["pkg:pypi/fruit@1.2"]
