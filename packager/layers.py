@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from packager.environment import member_facts, observe_content
-from packager.errors import ConfigError
+from packager.errors import CommandError, ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind, Member, Observation, archive_facts
 from packager.output import new_file
 from packager.ports import PlannedWheel, StoredWheel, WheelStore
@@ -108,7 +108,7 @@ def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, A
         for wheel in layer.wheels:
             members.extend(wheel.members)
             observations.extend(wheel.observations)
-            with wheel.wheel.path.open("rb") as file:
+            with _opened(wheel.wheel) as file:
                 yield wheel.plan, file
 
     written = _kept(layer, out, store)
@@ -137,6 +137,17 @@ def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, A
         unpacked=facts.unpacked_bytes,
     )
     return artifact, facts
+
+
+def _opened(wheel: StoredWheel) -> BinaryIO:
+    try:
+        return wheel.path.open("rb")
+    except OSError as error:
+        raise CommandError(
+            f"{wheel.filename} is gone from the store",
+            why=error.strerror or str(error),
+            fix="something removed it meanwhile: pack again",
+        ) from error
 
 
 def _path(layer: Layer, out: Path, written: Written) -> Path:

@@ -1,6 +1,7 @@
 """Option resolution: flag, then environment, then pyproject.toml, then default. Nowhere else."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -68,6 +69,14 @@ def _s3_uri(value: object) -> str:
     if not text.startswith("s3://") or not bucket or any(c.isspace() or c in "#,'\"" for c in text):
         raise ValueError("an S3 location without blanks, as in s3://bucket/prefix")
     return text.rstrip("/")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size as people write it: `500MB`, `1.5 GB`. Raise `ConfigError` for others."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is not a size", fix="write it as in 500MB or 5GB")
+    return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
 def _option(help_: str, parse: Callable[[object], Any] = _text, default: Any = None) -> Any:

@@ -8,7 +8,6 @@ from packager.ports import Ports
 
 def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str], None]) -> Ports:
     """The real parts: the only place that picks them."""
-    from platformdirs import user_cache_path
     from uv import find_uv_bin
 
     from packager.adapters import process
@@ -18,8 +17,7 @@ def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str
     from packager.adapters.uv import Uv
 
     fetcher = Fetcher()
-    root = Path(cache_dir).expanduser() if cache_dir else user_cache_path("packager")
-    store = Store(root=root, fetcher=fetcher, say=say)
+    store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
 
     def stop() -> None:
         fetcher.stop()
@@ -31,3 +29,10 @@ def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str
         builder=BackendBuilder(store=store, env=env, say=say),
         stop=stop,
     )
+
+
+def store_root(cache_dir: str | None) -> Path:
+    """Where the wheel store lies."""
+    from platformdirs import user_cache_path
+
+    return Path(cache_dir).expanduser() if cache_dir else user_cache_path("packager")

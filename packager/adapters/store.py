@@ -158,6 +158,7 @@ class Store:
             return None
         if not (path.parent / _facts_name(filename)).is_file():
             return None
+        _used(path.parent)
         return StoredWheel(path=path, filename=filename, sha256=sha256, size=size)
 
     def take(self, path: Path, filename: str, sha256: str | None, location: str) -> StoredWheel:
@@ -236,11 +237,12 @@ class Store:
         if future := self.pending.get(path):
             future.result()
         try:
-            return _planned_from(path.read_bytes(), wheel)
+            known = _planned_from(path.read_bytes(), wheel)
         except (OSError, ValueError, KeyError, TypeError, IndexError):
-            made = self._plan(wheel, layout, leave_out)
-            self._write(path, _planned_bytes(made))
-            return made
+            known = self._plan(wheel, layout, leave_out)
+            self._write(path, _planned_bytes(known))
+        _used(path)
+        return known
 
     def _plan(self, wheel: StoredWheel, layout: Layout, leave_out: frozenset[str]) -> PlannedWheel:
         parsed, known = self._facts(wheel)
@@ -298,6 +300,12 @@ class Store:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _used(path: Path) -> None:
+    """Remember the last use, which decides what is pruned first."""
+    with contextlib.suppress(OSError):  # a store that can only be read serves as well
+        os.utime(path)
 
 
 def local_path(location: str) -> Path | None:

@@ -48,14 +48,26 @@ class Uv:
         )
 
     def available(self, name: str, version: str, *, root: Path, target: Target) -> tuple[str, ...]:
-        text = self._compile(
-            ["-"], root, target, ["--universal", "--no-deps"], input_=f"{name}=={version}\n"
-        )
+        text = self.find([f"{name}=={version}"], indexes=(), root=root, target=target)
         packages = tomllib.loads(text).get("packages", [])
         return tuple(
             wheel.get("name") or (wheel.get("url") or wheel.get("path", "")).rpartition("/")[2]
             for package in packages
             for wheel in package.get("wheels", ())
+        )
+
+    def find(
+        self, pins: Sequence[str], *, indexes: Sequence[str], root: Path, target: Target
+    ) -> str:
+        # Every file is checked by hash later, so it does not matter which index has it.
+        strategy = ["--index-strategy", "unsafe-best-match"] if indexes else []
+        lines = [*(f"--extra-index-url {index}" for index in indexes), *pins]
+        return self._compile(
+            ["-"],
+            root,
+            target,
+            ["--universal", "--no-deps", *strategy],
+            input_="".join(f"{line}\n" for line in lines),
         )
 
     def _compile(
