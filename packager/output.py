@@ -5,10 +5,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from packager.errors import CommandError, ConfigError
 from packager.tarball import FILE_MODE
+
+UNFINISHED: Final = ".packager-"
+"""How files begin that are not whole yet; the number of the process that writes them follows."""
 
 
 @contextlib.contextmanager
@@ -16,7 +19,7 @@ def new_file(
     folder: Path, *, option: str = "--out"
 ) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
     """A file under a temporary name, which `settle` gives its own; without that, it vanishes."""
-    number, name = tempfile.mkstemp(prefix=".packager-", dir=folder)
+    number, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{os.getpid()}-", dir=folder)
     temporary = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
@@ -51,9 +54,28 @@ def require_writable(folder: Path, *, option: str = "--out") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _sweep(folder)
     except OSError as error:
         raise ConfigError(
             f"nothing can be written to {folder}",
             why=error.strerror or str(error),
             fix=f"choose another folder: {option}",
         ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left that were killed before they could."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        number = left.name.removeprefix(UNFINISHED).partition("-")[0]
+        if number.isdecimal() and not _alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

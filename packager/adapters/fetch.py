@@ -45,6 +45,8 @@ class Fetcher:
             try:
                 self._continue(url, path)
             except (requests.RequestException, OSError) as error:
+                if not isinstance(error, requests.RequestException) and error.errno:
+                    raise  # this machine's disk, which no other try mends
                 status = _status(error)
                 permanent = status is not None and 400 <= status < 500 and status != 429
                 if attempt == TRIES or permanent or self.stopped.is_set():

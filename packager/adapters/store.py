@@ -240,7 +240,7 @@ class Store:
             known = _planned_from(path.read_bytes(), wheel)
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             known = self._plan(wheel, layout, leave_out)
-            self._write(path, _planned_bytes(known))
+            self._keep(path, _planned_bytes(known))
         _used(path)
         return known
 
@@ -275,20 +275,24 @@ class Store:
             return None
 
     def remember(self, kind: str, key: str, text: str) -> None:
-        self._write(self.root / kind / key, text.encode())
+        self._keep(self.root / kind / key, text.encode())
 
-    def _write(self, path: Path, data: bytes) -> None:
-        with self._temporary() as folder:
+    def _keep(self, path: Path, data: bytes) -> None:
+        """Write what only saves work later: a store that can not be written serves without."""
+        with contextlib.suppress(CommandError), self._temporary() as folder:
             (folder / path.name).write_bytes(data)
             path.parent.mkdir(parents=True, exist_ok=True)
             (folder / path.name).replace(path)
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:
+        """A folder for what is not whole yet. Raise `CommandError` where the disk refuses."""
+        folder: Path | None = None
         try:
             parent = self.root / "tmp"
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent))
+            yield folder
         except OSError as error:
             raise CommandError(
                 f"the store {self.root} can not be written",
@@ -296,10 +300,9 @@ class Store:
                 fix="free some space, mend its permissions, or name another place:"
                 " PACKAGER_CACHE_DIR",
             ) from error
-        try:
-            yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _used(path: Path) -> None:
