@@ -144,7 +144,7 @@ ENVIRONMENT = (
     file(f"{SITE}/numpy/__init__.py", "import numpy._core\n"),
     file(f"{SITE}/numpy/_core.{EXTENSION_TAG}.so", elf(versions=("GLIBC_2.17", "GLIBC_2.2.5"))),
     file(f"{SITE}/numpy.libs/libopenblas.so.0", elf(soname="libopenblas.so.0")),
-    metadata("numpy", "2.1.0", python=">=3.10"),
+    metadata("numpy", "1.26.4", python=">=3.10"),
     metadata(
         "pandas",
         "2.2.0",

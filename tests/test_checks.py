@@ -8,6 +8,7 @@ import pytest
 
 from packager.checks import CHECKS, check_archives, require_waivable
 from packager.checks.bundle import Bundle
+from packager.checks.known_bad import read_pairs
 from packager.elf import ELF_MAGIC
 from packager.errors import ConfigError
 from packager.findings import Report
@@ -42,6 +43,9 @@ def named(name: str) -> Bundle:
     env, app_ = bundle()
     return (replace(env, name=name), app_)
 
+
+NUMPY = f"{SITE}/numpy-1.26.4.dist-info/METADATA"
+ALWAYS_WARNINGS = {"ARC012"}
 
 PLANTED: dict[str, tuple[Bundle, ...]] = {
     "ARC001": (
@@ -120,7 +124,7 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
     ),
     "ARC010": (
         with_env(metadata("tool", requires=["nowhere>=1"])),
-        with_env(metadata("tool", requires=["NumPy<2"])),
+        with_env(metadata("tool", requires=["NumPy>=2"])),
         with_env(metadata("tool", requires=['nowhere; python_version < "3.12"'])),
         bundle(app_=app(metadata("jobs", requires=["nowhere"], site=""))),
     ),
@@ -130,6 +134,10 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         bundle(app_=app(metadata("jobs", python="~=3.9.0", site=""))),
     ),
     "ARC012": (with_env(file("bin/pip", "#!/build/venv/bin/python3.11\n", 0o755)),),
+    "ARC013": (
+        with_env(metadata("pyarrow", "26.0.1"), metadata("NumPy", "1.26.4"), without=[NUMPY]),
+        bundle(app_=app(metadata("pyarrow", "27.0", site=""), metadata("numpy", "1.26", site=""))),
+    ),
 }
 
 
@@ -151,7 +159,7 @@ def test_every_check_has_a_planted_fault() -> None:
 def test_a_planted_fault_is_found_once_and_by_its_check_only(code: str, spoiled: Bundle) -> None:
     report = check_archives(spoiled, TARGET)
     assert [f.check for f in report.findings] == [code]
-    assert report.passed == (code == "ARC012")
+    assert report.passed == (code in ALWAYS_WARNINGS)
     for finding in report.findings:
         assert finding.what
         assert finding.why
@@ -450,8 +458,8 @@ def test_everybody_who_misses_one_package_is_in_one_finding() -> None:
 
 
 def test_a_version_that_does_not_fit_is_told_with_what_is_there() -> None:
-    assert findings(with_env(metadata("tool", requires=["numpy<2"]))) == [
-        ("ARC010", "error", "`numpy` is 2.1.0: `tool requires numpy<2`")
+    assert findings(with_env(metadata("tool", requires=["numpy>=2"]))) == [
+        ("ARC010", "error", "`numpy` is 1.26.4: `tool requires numpy>=2`")
     ]
 
 
@@ -502,6 +510,104 @@ def test_what_the_system_may_have_is_a_warning() -> None:
 @pytest.mark.parametrize("line", ["import os; os.x()", "sub/dir", "."])
 def test_pth_lines_inside_are_fine(line: str) -> None:
     assert findings(with_env(file(f"{SITE}/x.pth", line))) == []
+
+
+def with_version(name: str, version: str, *more: Entry) -> Bundle:
+    gone = [e.path for e in ENVIRONMENT if f"/{name}-" in e.path]
+    return with_env(metadata(name, version), *more, without=gone)
+
+
+@pytest.mark.parametrize(
+    ("spark", "name", "version", "severity", "what"),
+    [
+        ("3.3.2", "pandas", "2.0.3", "error", "`pandas 2.0.3` does not go with Spark 3.3.2"),
+        ("3.3.2", "pandas", "1.5.3", None, ""),
+        ("3.4.0", "pandas", "2.0.3", None, ""),
+        ("3.5.6", "numpy", "2.1.0", "warning", "`numpy 2.1.0` does not go with Spark 3.5.6"),
+        ("3.4.1", "numpy", "2.1.0", None, ""),
+        ("4.0.1", "numpy", "2.1.0", None, ""),
+        ("3.5.6", "pandas", "3.0.1", "warning", "`pandas 3.0.1` does not go with Spark 3.5.6"),
+        ("4.0.1-amzn-1", "pandas", "3.0.1", None, ""),
+    ],
+)
+def test_pairs_with_spark(
+    spark: str, name: str, version: str, severity: str | None, what: str
+) -> None:
+    target = replace(TARGET, release=replace(RELEASE, spark=spark))
+    found = [f for f in findings(with_version(name, version), target) if f[0] == "ARC013"]
+    assert found == ([("ARC013", severity, what)] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("python", "more", "count"), [("3.12", (), 1), ("3.11", (), 0), ("3.12", ("setuptools",), 0)]
+)
+def test_setuptools_heals_the_lack_of_distutils(
+    python: str, more: tuple[str, ...], count: int
+) -> None:
+    spoiled = with_version("pandas", "2.2.0", *(metadata(name) for name in more))
+    found = findings(spoiled, replace(TARGET, python=python))
+    what = "`pandas 2.2.0` does not go with Spark 3.5.6 and Python 3.12"
+    assert [f for f in found if f[0] == "ARC013"] == [("ARC013", "warning", what)] * count
+
+
+@pytest.mark.parametrize(
+    ("fact", "version", "count"),
+    [
+        ("3.3.2-amzn-1", "3.3.2", 0),
+        ("3.3.2-amzn-1", "3.3.0", 0),
+        ("3.3.2-amzn-1", "3.2.1", 1),
+        ("4.0.0-amzn-0-spark", "3.3.0", 1),
+        (None, "3.2.1", 0),
+        ("", "3.2.1", 0),
+    ],
+)
+def test_delta_is_compared_with_that_of_the_release(
+    fact: str | None, version: str, count: int
+) -> None:
+    target = replace(TARGET, release=replace(RELEASE, facts={**RELEASE.facts, "delta": fact}))
+    found = findings(with_env(metadata("delta-spark", version)), target)
+    what = f"`delta-spark {version}` does not go with the delta {fact} of emr-7.13.0"
+    assert found == [("ARC013", "warning", what)] * count
+
+
+def test_a_pair_names_both() -> None:
+    ((_, severity, what),) = findings(PLANTED["ARC013"][0])
+    assert (severity, what) == ("error", "`pyarrow 26.0.1` does not go with `numpy 1.26.4`")
+
+
+def test_of_versions_that_are_none_nothing_is_known() -> None:
+    assert findings(with_env(metadata("pyarrow", "of today"))) == []
+
+
+GOOD_ROW = {
+    "package": "x",
+    "versions": ">=1",
+    "severity": "error",
+    "why": "w",
+    "fix": "f",
+    "source": "s",
+}
+
+
+def test_a_row_of_the_table_needs_no_more_than_a_package_and_its_reasons() -> None:
+    assert len(read_pairs({"checked": 1, "pair": [GOOD_ROW]})) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"severity": "fatal"},
+        {"source": ""},
+        {"versions": "about 3"},
+        {"pyhton": ">=3"},
+        {"why": ""},
+    ],
+)
+def test_a_damaged_row_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_pairs({"checked": 1, "pair": [{**GOOD_ROW, **change}]})
+    with pytest.raises(ValueError, match=r".+"):
+        read_pairs({"pairs": []})
 
 
 @pytest.mark.parametrize("python", ["", ">=3.11.7", "!=3.11.0", ">=3.9,<4", "nonsense"])
