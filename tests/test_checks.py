@@ -44,6 +44,11 @@ def named(name: str) -> Bundle:
     return (replace(env, name=name), app_)
 
 
+def unpacked(environment_bytes: int, app_bytes: int = 0) -> Bundle:
+    env, app_ = bundle()
+    return (replace(env, unpacked_bytes=environment_bytes), replace(app_, unpacked_bytes=app_bytes))
+
+
 NUMPY = f"{SITE}/numpy-1.26.4.dist-info/METADATA"
 ALWAYS_WARNINGS = {"ARC012"}
 
@@ -138,6 +143,7 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         with_env(metadata("pyarrow", "26.0.1"), metadata("NumPy", "1.26.4"), without=[NUMPY]),
         bundle(app_=app(metadata("pyarrow", "27.0", site=""), metadata("numpy", "1.26", site=""))),
     ),
+    "ARC014": (unpacked(20_000_000_001),),
 }
 
 
@@ -608,6 +614,24 @@ def test_a_damaged_row_is_refused(change: dict[str, str]) -> None:
         read_pairs({"checked": 1, "pair": [{**GOOD_ROW, **change}]})
     with pytest.raises(ValueError, match=r".+"):
         read_pairs({"pairs": []})
+
+
+@pytest.mark.parametrize(
+    ("environment_bytes", "app_bytes", "found"),
+    [
+        (10**10, 0, []),
+        (10**10, 10**8, [("warning", "10.1 GB of a worker's 20 GB")]),
+        (10**8, 10**10, [("warning", "10.1 GB of a worker's 20 GB")]),
+        (10**10, 10**10, [("warning", "20.0 GB of a worker's 20 GB")]),
+        (10**10, 10**10 + 10**8, [("error", "20.1 GB of a worker's 20 GB")]),
+    ],
+)
+def test_all_archives_share_the_disk(
+    environment_bytes: int, app_bytes: int, found: list[tuple[str, str]]
+) -> None:
+    assert findings(unpacked(environment_bytes, app_bytes)) == [
+        ("ARC014", severity, f"unpacked, it takes {what}") for severity, what in found
+    ]
 
 
 @pytest.mark.parametrize("python", ["", ">=3.11.7", "!=3.11.0", ">=3.9,<4", "nonsense"])

@@ -16,6 +16,7 @@ from packager.checks.bundle import (
 )
 from packager.facts import ArchiveFacts, Member, shown
 from packager.findings import Finding
+from packager.releases import limits
 from packager.target import Target
 
 
@@ -201,3 +202,27 @@ def modes(bundle: Bundle, target: Target) -> Iterator[Finding]:
                     " `chmod a+x` on its `bin` first",
                     where=facts.name,
                 )
+
+
+GB: Final = 1_000_000_000
+"""What EMR means by it is not said; this is the smaller one."""
+
+
+def fits_disk(bundle: Bundle, target: Target) -> Iterator[Finding]:
+    """Unpacked, all archives together take at most half of a worker's default disk."""
+    del target
+    disk = limits().worker_disk_default_gb
+    unpacked = sum(facts.unpacked_bytes for facts in bundle)
+    if unpacked * 2 <= disk * GB:
+        return
+    fits = unpacked <= disk * GB
+    yield Finding(
+        check="ARC014",
+        severity="warning" if fits else "error",
+        what=f"unpacked, it takes {unpacked / GB:.1f} GB of a worker's {disk} GB",
+        why="the archives themselves, shuffle data and logs lie on the same disk; the job ends with"
+        " `No space left on device`",
+        fix="leave packages out, or ask for more: `--conf spark.emr-serverless.driver.disk=…G --conf"
+        " spark.emr-serverless.executor.disk=…G`" + ("" if fits else ", and waive this check"),
+        where=max(bundle, key=lambda facts: facts.unpacked_bytes).name,
+    )
