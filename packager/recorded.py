@@ -33,7 +33,7 @@ def find_record(path: Path | None, folder: Path, *, release: str | None, arch: s
     if path is not None and not path.is_dir():
         return _found(path)
     folder = path or folder
-    found = [_found(p) for p in sorted(folder.glob(f"*{SUFFIX}"))]
+    found = records_in(folder)
     fitting = [
         f for f in found if release in {None, f.record.release} and arch in {None, f.record.arch}
     ]
@@ -47,6 +47,11 @@ def find_record(path: Path | None, folder: Path, *, release: str | None, arch: s
         why=f"there {'are' if len(found) > 1 else 'is'} {names}",
         fix="name one, or choose with --release and --arch",
     )
+
+
+def records_in(folder: Path) -> tuple[Found, ...]:
+    """All records of a folder, by name; none where it does not exist."""
+    return tuple(_found(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
 
 
 def _found(path: Path) -> Found:

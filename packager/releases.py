@@ -654,6 +654,14 @@ def release_sheet(release: Release) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def shown_facts(release: Release) -> Mapping[str, str]:
+    """Every fact by its name, as people read it; of several values, joined."""
+    facts: dict[str, str] = {}
+    for name, value, _ in _rows(release):
+        facts[name] = f"{facts[name]}, {value}" if name in facts else value
+    return facts
+
+
 def _rows(release: Release) -> list[tuple[str, str, str]]:
     """Fact, value and source; a fact of several long values has several rows."""
     rows = []
