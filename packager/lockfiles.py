@@ -95,12 +95,14 @@ def select(
     extras: Collection[str] = (),
     groups: Collection[str] | None = None,
     hashes: Mapping[str, frozenset[str]] | None = None,
+    also: Sequence[Package] = (),
 ) -> Selection:
     """Select what to install on `target` from the PEP 751 `text`.
 
     `origin` is the file the user knows, for messages; relative paths start at `base`. With
-    `hashes`, only files whose SHA-256 stands there for their package are taken. Raise `ConfigError`
-    where the lock is broken, or does not cover the target.
+    `hashes`, only files whose SHA-256 stands there for their package are taken; the packages in
+    `also` have their own. Raise `ConfigError` where the lock is broken, or does not cover the
+    target.
     """
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
@@ -110,6 +112,7 @@ def select(
         packages, dropped = _without_provided([_as_wheel(p) for p in lock.packages])
         if hashes is not None:
             packages = [_hashed(p, hashes, origin) for p in packages]
+        packages += _without_provided([_as_wheel(p) for p in also])[0]
         tags = list(target.tags())
         packages = [_with_fallback(p, frozenset(tags)) for p in packages]
         chosen = list(

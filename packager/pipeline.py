@@ -21,6 +21,7 @@ from packager.environment import (
 from packager.errors import CommandError, ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind
 from packager.findings import Report, waive
+from packager.foreignlocks import read_foreign
 from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
     Missing,
@@ -37,6 +38,7 @@ from packager.output import new_file, require_writable
 from packager.ports import Ports, StoredWheel
 from packager.project import (
     LOCK_COMMANDS,
+    ForeignKind,
     Project,
     app_files,
     entry_point,
@@ -54,7 +56,7 @@ from packager.record import (
 from packager.sbom import sbom_name, sbom_text
 from packager.settings import Settings
 from packager.tarball import TarMember
-from packager.target import Target
+from packager.target import PROVIDED, Target
 from packager.wheels import Layout
 
 RESOLVED: Final = "resolved"
@@ -251,6 +253,8 @@ def _selection(project: Project, target: Target, settings: Settings, ports: Port
             read_toml(lock)  # told with file and line, before uv sees it
             text = ports.resolver.export(lock, extras=extras, groups=groups)
             return select(text, target, origin=lock, base=root)
+        case "poetry.lock" | "pdm.lock" | "Pipfile.lock":
+            return _from_foreign(lock, project.lock_kind, target, settings, ports)
         case "requirements.txt":
             named = provided_among(line for _, line in requirement_lines(lock))
             selection = _from_requirements(lock, target, ports)
@@ -285,6 +289,41 @@ def _from_requirements(lock: Path, target: Target, ports: Ports) -> Selection:
     if hashes is not None and known is None:
         ports.store.remember(RESOLVED, key, text)
     return selection
+
+
+def _from_foreign(
+    lock: Path, kind: ForeignKind, target: Target, settings: Settings, ports: Ports
+) -> Selection:
+    manifest = lock.parent / ("Pipfile" if kind == "Pipfile.lock" else "pyproject.toml")
+    if kind == "Pipfile.lock" and manifest.is_file():
+        read_toml(manifest)  # told with file and line, as a lock that is TOML is
+    elif kind != "Pipfile.lock":
+        read_toml(lock)
+    foreign = read_foreign(
+        lock,
+        read_text(lock),
+        read_text(manifest) if manifest.is_file() else None,
+        target,
+        extras=settings.extras,
+        groups=settings.groups,
+    )
+    pins = [pin for pin in foreign.pins if pin.name not in PROVIDED]
+    hashes = {pin.name: pin.hashes for pin in pins}
+    lines = [f"{pin.name}=={pin.version}" for pin in pins]
+    allowed = [",".join(sorted(pin.hashes)) for pin in pins]
+    about = (target.python, str(lock.parent), *foreign.indexes, *lines, *allowed)
+    key = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    known = ports.store.recall(RESOLVED, key)
+    text = known or ports.resolver.find(
+        lines, indexes=foreign.indexes, root=lock.parent, target=target
+    )
+    selection = select(
+        text, target, origin=lock, base=lock.parent, hashes=hashes, also=foreign.packages
+    )
+    if known is None:
+        ports.store.remember(RESOLVED, key, text)
+    named = {pin.name for pin in foreign.pins} | {package.name for package in foreign.packages}
+    return replace(selection, dropped=tuple(sorted(named & PROVIDED)))
 
 
 def _with_sources_built(

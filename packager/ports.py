@@ -55,6 +55,14 @@ class Resolver(Protocol):
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
         """The whole of a `uv.lock`, for every platform. Raise `ConfigError` if it is stale."""
 
+    def find(
+        self, pins: Sequence[str], *, indexes: Sequence[str], root: Path, target: Target
+    ) -> str:
+        """The files that indexes have of exact versions, and of nothing else, for any platform.
+
+        `indexes` are asked beside those that are set up. Raise as `compile` does.
+        """
+
     def available(self, name: str, version: str, *, root: Path, target: Target) -> tuple[str, ...]:
         """Names of the wheels an index has of one version, for any platform."""
 

@@ -27,9 +27,19 @@ from packaging.utils import canonicalize_name
 
 from packager.errors import ConfigError
 
-LockKind = Literal["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml", "setup.py"]
+ForeignKind = Literal["poetry.lock", "pdm.lock", "Pipfile.lock"]
+LockKind = Literal[
+    "uv.lock", "pylock.toml", ForeignKind, "requirements.txt", "pyproject.toml", "setup.py"
+]
 
-LOCKS: Final[tuple[LockKind, ...]] = ("uv.lock", "pylock.toml", "requirements.txt")
+LOCKS: Final[tuple[LockKind, ...]] = (
+    "uv.lock",
+    "pylock.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "requirements.txt",
+)
 """Files that pin dependencies, in the order in which they are looked for."""
 
 LOCK_COMMANDS: Final[Mapping[LockKind | None, str]] = {
@@ -40,13 +50,6 @@ LOCK_COMMANDS: Final[Mapping[LockKind | None, str]] = {
 }
 """What locks a project whose dependencies are resolved anew at every pack."""
 
-UNREADABLE_LOCKS: Final[Mapping[str, str]] = {
-    "poetry.lock": "poetry export -o requirements.txt",
-    "pdm.lock": "pdm export -o requirements.txt",
-    "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
-}
-"""Locks whose pins would be lost without a word, and what writes them as a lock that we read."""
-
 MADE_BY_TOOLS: Final = frozenset(
     {".git", "__pycache__", "metastore_db", "node_modules", "spark-warehouse"}
 )
@@ -56,7 +59,7 @@ MADE_AT_TOP: Final = frozenset({"build", "dist", "env", "venv"})
 """Directories that tools make beside the project's own; deeper in, a package may be called so."""
 
 NOT_APP: Final = frozenset(
-    {"pyproject.toml", "uv.lock", "pylock.toml", "requirements*.txt", "setup.cfg", "tox.ini"}
+    {"pyproject.toml", *LOCKS, "Pipfile", "requirements*.txt", "setup.cfg", "tox.ini"}
 )
 """Files at the top of a folder that describe it and are no part of what runs."""
 
@@ -126,11 +129,13 @@ def _folder(root: Path) -> Project:
             fix="go to the project's folder, or name it: packager pack PATH",
         )
     table = _table(document, "project", root)
-    name = table.get("name", root.name)
+    tool = _table(document, "tool", root)
+    poetry = _table(tool, "poetry", root, "tool.")
+    name = table.get("name", poetry.get("name", root.name))
     if not isinstance(name, str):
         raise ConfigError(f"{root / 'pyproject.toml'}: project.name is not a text")
-    tool = _table(document, "tool", root)
-    wheel = setup or "build-system" in document
+    # Poetry builds nothing of a project that it only manages the dependencies of.
+    wheel = setup or ("build-system" in document and poetry.get("package-mode") is not False)
     return Project(
         root=root,
         name=plain_name(name),
@@ -152,13 +157,6 @@ def _lock(
     for name in LOCKS:
         if (root / name).is_file():
             return root / name, name
-    for other, command in UNREADABLE_LOCKS.items():
-        if (root / other).is_file():
-            raise ConfigError(
-                f"{root / other} can not be read",
-                why=f"packager reads {', '.join(LOCKS)}, and to go on would ignore its pins",
-                fix=command,
-            )
     if "project" in document:
         return root / "pyproject.toml", "pyproject.toml"
     return (root / "setup.py", "setup.py") if setup else (None, None)

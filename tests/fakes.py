@@ -52,6 +52,8 @@ class FakeResolver:
     error: PackagerError | None = None
     compiled: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     """Requirements and architecture of each resolution."""
+    found: list[tuple[str, ...]] = field(default_factory=list)
+    """Indexes and pins of each question for files."""
     exported: list[tuple[str, ...]] = field(default_factory=list)
     """Extras and groups of each export."""
 
@@ -71,6 +73,17 @@ class FakeResolver:
 
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
         self.exported.append((lock.name, *extras, *groups))
+        return self.text
+
+    def find(
+        self,
+        pins: Sequence[str],
+        *,
+        indexes: Sequence[str],
+        root: Path,  # noqa: ARG002  # of the port
+        target: Target,  # noqa: ARG002  # of the port
+    ) -> str:
+        self.found.append((*indexes, *pins))
         return self.text
 
     def available(

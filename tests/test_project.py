@@ -14,11 +14,11 @@ from packager.project import (
     LOCKS,
     MADE_AT_TOP,
     MADE_BY_TOOLS,
-    UNREADABLE_LOCKS,
     Project,
     app_files,
     entry_point,
     find_project,
+    other_locks,
     plain_name,
     read_text,
     read_toml,
@@ -178,13 +178,20 @@ def test_a_path_that_is_no_project_is_refused(tmp_path: Path, name: str, what: s
     assert caught.value.what == f"{tmp_path / name} {what}"
 
 
-@pytest.mark.parametrize("name", UNREADABLE_LOCKS)
-def test_a_lock_that_can_not_be_read_is_not_passed_over(tmp_path: Path, name: str) -> None:
-    error = refused(tmp_path, {"pyproject.toml": PYPROJECT, name: ""})
-    assert error.what == f"{tmp_path / name} can not be read"
-    assert error.fix == UNREADABLE_LOCKS[name]
-    tree(tmp_path, ("requirements.txt",))
-    assert find_project(tmp_path, tmp_path).lock_kind == "requirements.txt"
+def test_locks_are_looked_for_in_one_order(tmp_path: Path) -> None:
+    for name in reversed(LOCKS):
+        tree(tmp_path, {"pyproject.toml": PYPROJECT, name: ""})
+        project = find_project(tmp_path, tmp_path)
+        assert (project.lock, project.lock_kind) == (tmp_path / name, name)
+        assert other_locks(project) == LOCKS[LOCKS.index(name) + 1 :]
+
+
+def test_poetry_names_a_project_and_may_not_build_it(tmp_path: Path) -> None:
+    text = "[build-system]\n[tool.poetry]\nname = 'My_Shop'\n"
+    project = found(tmp_path / "a", {"pyproject.toml": text})
+    assert (project.name, project.app) == ("my-shop", "wheel")
+    project = found(tmp_path / "b", {"pyproject.toml": text + "package-mode = false\n"})
+    assert project.app == "folder"
 
 
 # Names.
