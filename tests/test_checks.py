@@ -50,7 +50,7 @@ def unpacked(environment_bytes: int, app_bytes: int = 0) -> Bundle:
 
 
 NUMPY = f"{SITE}/numpy-1.26.4.dist-info/METADATA"
-ALWAYS_WARNINGS = {"ARC012"}
+ALWAYS_WARNINGS = {"ARC012", "ARC015"}
 
 PLANTED: dict[str, tuple[Bundle, ...]] = {
     "ARC001": (
@@ -144,6 +144,12 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         bundle(app_=app(metadata("pyarrow", "27.0", site=""), metadata("numpy", "1.26", site=""))),
     ),
     "ARC014": (unpacked(20_000_000_001),),
+    "ARC015": (
+        with_env(file(f"{SITE}/cv2/cv2.abi3.so", elf(needed=["libGL.so.1", "libc.so.6"]))),
+        with_env(file("bin/tool", elf(needed=["libodbc.so.2"]), 0o755)),
+        with_env(file(f"{SITE}/x.so", elf(needed=["liby.so"], runpath="/opt/y/lib"))),
+        bundle(app_=app(file("jobs/x.so", elf(needed=["liby.so"])))),
+    ),
 }
 
 
@@ -632,6 +638,36 @@ def test_all_archives_share_the_disk(
     assert findings(unpacked(environment_bytes, app_bytes)) == [
         ("ARC014", severity, f"unpacked, it takes {what}") for severity, what in found
     ]
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        ["libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"],
+        ["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libresolv.so.2", "libmvec.so.1"],
+        ["libgcc_s.so.1", "libstdc++.so.6", "libz.so.1", "libpython3.11.so.1.0"],
+        ["libopenblas.so.0", "libbeside.so", "libnamed.so.3", "/build/lib/libbeside.so"],
+    ],
+)
+def test_libraries_of_the_system_or_inside_are_found(needed: list[str]) -> None:
+    more = (
+        file(f"{SITE}/x.so", elf(needed=needed, runpath="$ORIGIN/x.libs")),
+        file(f"{SITE}/x.libs/libbeside.so", elf()),
+        file(f"{SITE}/y.libs/libother.so", elf(soname="libnamed.so.3")),
+    )
+    assert findings(with_env(*more)) == []
+
+
+def test_lacking_libraries_are_told_once_with_who_needs_them() -> None:
+    more = [file(f"{SITE}/{n}.so", elf(needed=["libGL.so.1", "libX11.so.6"])) for n in "ab"]
+    what = f"`libGL.so.1 for {SITE}/a.so`, `libX11.so.6 for {SITE}/a.so`"
+    assert findings(with_env(*more)) == [
+        ("ARC015", "warning", f"libraries that are not inside: {what}")
+    ]
+
+
+def test_what_needs_libraries_and_is_never_loaded_is_left_alone() -> None:
+    assert findings(with_env(file(f"{SITE}/tests/sample.bin", elf(needed=["libx.so"])))) == []
 
 
 @pytest.mark.parametrize("python", ["", ">=3.11.7", "!=3.11.0", ">=3.9,<4", "nonsense"])

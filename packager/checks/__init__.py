@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Final
 
-from packager.checks.binaries import c_library, extension_tags, machine
+from packager.checks.binaries import c_library, extension_tags, libraries_inside, machine
 from packager.checks.bundle import Bundle, Check
 from packager.checks.distributions import no_spark, not_editable, python_accepted, requirements_met
 from packager.checks.interpreter import interpreter_resolves, shebangs
@@ -34,6 +34,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "ARC012": shebangs,
     "ARC013": known_good,
     "ARC014": fits_disk,
+    "ARC015": libraries_inside,
 }
 """By code. Codes are stable: they stand in records and in the reasons of waivers."""
 

@@ -159,3 +159,48 @@ def _extension_tag(python: str, machine: str) -> str:
     # Until 3.7 the ABI carried the `m` of pymalloc (PEP 3149; dropped in 3.8).
     pymalloc = "m" if version_numbers(python) < (3, 8) else ""
     return f"cpython-{python.replace('.', '')}{pymalloc}-{machine}-linux-gnu"
+
+
+_OF_THE_SYSTEM: Final = re.compile(
+    # The C library's own, which every program is linked to or may be.
+    r"(ld-linux.*|libc|libm|libmvec|libdl|libpthread|librt|libutil|libresolv|libanl"
+    r"|libBrokenLocale|libthread_db|libnss_[a-z]+)\.so\.[0-9]+"
+    # What the JVM and Python itself need.
+    r"|libgcc_s\.so\.1|libstdc\+\+\.so\.6|libz\.so\.1"
+    # Loaded with the interpreter; for one that is inside, ARC004 looks.
+    r"|libpython[0-9.]+m?\.so.*"
+)
+
+
+def libraries_inside(bundle: Bundle, target: Target) -> Iterator[Finding]:
+    """Libraries that binaries need are inside, or of the operating system's core."""
+    # Wherever it lies: packages load their libraries themselves before they are asked for, so a
+    # place that no run path names proves nothing.
+    inside = {posixpath.basename(m.path) for facts in bundle for m in facts.members}
+    for facts in bundle:
+        inside |= {f.elf.soname for f in facts.elf_files if isinstance(f.elf, Elf)}
+    for facts in bundle:
+        modes = {m.path: m.mode for m in facts.members}
+        lacking: dict[str, str] = {}
+        for file in facts.elf_files:
+            if (
+                isinstance(file.elf, Elf)
+                and file.elf.machine == target.arch.elf_machine
+                and _is_loaded(file.path, modes.get(file.path, 0))
+            ):
+                for needed in file.elf.needed:
+                    name = posixpath.basename(needed)
+                    if name not in inside and not _OF_THE_SYSTEM.fullmatch(name):
+                        lacking.setdefault(needed, file.path)
+        if lacking:
+            yield Finding(
+                check="ARC015",
+                severity="warning",
+                what="libraries that are not inside: "
+                + listed(f"{needed} for {path}" for needed, path in sorted(lacking.items())),
+                why="what else a worker has is not published; without one, loading ends with"
+                f" `{min(lacking)}: cannot open shared object file`",
+                fix="use packages that bring their libraries (opencv-python-headless, for one), or"
+                " run one small job on this release first",
+                where=facts.name,
+            )

@@ -222,7 +222,7 @@ def fits_disk(bundle: Bundle, target: Target) -> Iterator[Finding]:
         what=f"unpacked, it takes {unpacked / GB:.1f} GB of a worker's {disk} GB",
         why="the archives themselves, shuffle data and logs lie on the same disk; the job ends with"
         " `No space left on device`",
-        fix="leave packages out, or ask for more: `--conf spark.emr-serverless.driver.disk=…G --conf"
-        " spark.emr-serverless.executor.disk=…G`" + ("" if fits else ", and waive this check"),
+        fix="leave packages out, or ask for more: `--conf spark.emr-serverless.driver.disk=…G"
+        " --conf spark.emr-serverless.executor.disk=…G`" + ("" if fits else ", and waive this"),
         where=max(bundle, key=lambda facts: facts.unpacked_bytes).name,
     )
