@@ -159,7 +159,9 @@ def pack(
 
         console.data(explanation(project, settings))
         return
-    ports = connect(cache_dir=settings.cache_dir, env=os.environ, say=console.say)
+    ports = connect(
+        root=project.root, cache_dir=settings.cache_dir, env=os.environ, say=console.say
+    )
     packed = run_pack(project, settings, ports, console.say)
     _show_packed(packed, settings, console)
     if not all(p.report.passed for p in packed):
@@ -340,6 +342,10 @@ def inspect(
             help="Record or archive; the record in dist if not given. With OTHER, what differs.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with a map of sizes instead."),
+    ] = None,
     release: Release = None,
     arch: Arch = None,
     json: Json = False,
@@ -359,6 +365,12 @@ def inspect(
         raise ConfigError(
             f"{len(paths)} paths are given", why="one is shown, two are compared", fix="name two"
         )
+    if html is not None and paths is not None and len(paths) > 1:
+        raise ConfigError(
+            "a page shows one record or archive",
+            why=f"{len(paths)} paths are given",
+            fix="name one, or leave --html out to compare",
+        )
     project, settings = _settings(None, {"release": release, "arch": arch}, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
     chosen: list[Path | None] = [*paths] if paths else [None]
@@ -366,6 +378,11 @@ def inspect(
         look_into(path, folder, release=settings.release, arch=settings.arch[0] if arch else None)
         for path in chosen
     ]
+    if html is not None:
+        from packager.treemap import write_page
+
+        write_page(found[0], html)
+        console.say(f"Wrote {html}")
     if len(found) == 2:
         compared = compare(*found)
         if json:
@@ -374,7 +391,7 @@ def inspect(
             console.data(comparison_text(compared))
     elif json:
         console.document(inspection_json(found[0]))
-    else:
+    elif html is None:
         console.data(inspection_text(found[0]))
 
 

@@ -98,6 +98,8 @@ class Index:
     url: str = ""
     requests: list[str] = field(default_factory=list)
     """Paths asked for, in order."""
+    login: tuple[str, str] | None = None
+    """User and password, without which nothing is answered."""
     fail: dict[str, int] = field(default_factory=dict)
     """File name to the status it is answered with."""
     cut: dict[str, int] = field(default_factory=dict)
@@ -134,6 +136,10 @@ class Index:
         return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>" if links else ""
 
 
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -166,6 +172,12 @@ def serve(folder: Path) -> Iterator[Index]:
 
         def do_GET(self) -> None:
             index.requests.append(self.path)
+            if index.login and self.headers.get("Authorization") != _basic(*index.login):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic realm=index")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             kind, _, rest = unquote(self.path).strip("/").partition("/")
             if kind == "simple":
                 text = index.page(rest.rstrip("/"))

@@ -1,22 +1,26 @@
 """The outside world: one module for each thing that is not ours."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packager.ports import Ports
 
 
-def connect(*, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str], None]) -> Ports:
-    """The real parts: the only place that picks them."""
+def connect(
+    *, root: Path, cache_dir: str | None, env: Mapping[str, str], say: Callable[[str], None]
+) -> Ports:
+    """The real parts for the project at `root`: the only place that picks them."""
     from uv import find_uv_bin
 
     from packager.adapters import process
     from packager.adapters.builder import BackendBuilder
+    from packager.adapters.credentials import known_credentials
     from packager.adapters.fetch import Fetcher
     from packager.adapters.store import Store
     from packager.adapters.uv import Uv
 
-    fetcher = Fetcher()
+    fetcher = Fetcher(credentials=functools.cache(lambda: known_credentials(root, env)))
     store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
 
     def stop() -> None:

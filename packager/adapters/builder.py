@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packager.adapters.git import check_out
 from packager.adapters.process import run, tail
 from packager.adapters.store import Store, local_path
 from packager.errors import CommandError, ConfigError
@@ -38,21 +39,27 @@ class BackendBuilder:
         return wheel
 
     def source_wheel(self, source: Source) -> StoredWheel:
-        if Path(source.location).is_dir():
+        if source.commit is None and Path(source.location).is_dir():
             root = Path(source.location)
             key = hashlib.sha256(f"{root}\0{source_digest(root)}".encode()).hexdigest()
             return self.project_wheel(root, key=key)
-        if source.sha256 is not None and (known := self._recalled(source.sha256)):
+        settled = _settled(source)
+        if settled is not None and (known := self._recalled(settled)):
             return known
         with tempfile.TemporaryDirectory(prefix="packager-") as name:
             folder = Path(name)
-            archive = folder / source.location.rpartition("/")[2]
-            self._obtain(source, archive)
-            root = _unpacked(archive, folder / "source")
+            if source.commit is not None:
+                root = folder / source.name
+                check_out(source.location, source.commit, root, self.env)
+            else:
+                archive = folder / source.location.rpartition("/")[2]
+                self._obtain(source, archive)
+                root = _unpacked(archive, folder / "source")
+            root /= source.subdirectory or ""
             self.say(f"Building the wheel of {source.name} from its source")
             wheel = self.store.admit(self._build(root, folder / "out"))
-        if source.sha256 is not None:
-            self.store.remember(BUILT, source.sha256, f"{wheel.sha256} {wheel.filename}")
+        if settled is not None:
+            self.store.remember(BUILT, settled, f"{wheel.sha256} {wheel.filename}")
         return wheel
 
     def _recalled(self, key: str) -> StoredWheel | None:
@@ -116,6 +123,15 @@ class BackendBuilder:
             raise ConfigError(
                 f"{root} can not be built", why=str(error), fix="correct its pyproject.toml"
             ) from error
+
+
+def _settled(source: Source) -> str | None:
+    """A key of what the source can not be without being another, if the lock gives that much."""
+    if source.subdirectory is None and source.commit is None:
+        return source.sha256
+    fixed = source.sha256 if source.commit is None else f"{source.location}\0{source.commit}"
+    text = f"{fixed}\0{source.subdirectory or ''}"
+    return hashlib.sha256(text.encode()).hexdigest() if fixed else None
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -5,9 +5,11 @@ credentials from netrc.
 """
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from packager import __version__
 from packager.errors import CommandError
@@ -26,6 +28,8 @@ PARTIAL_CONTENT: Final = 206
 class Fetcher:
     """Downloads files; one session for each thread that does."""
 
+    credentials: Callable[[], Mapping[str, tuple[str, str]]] = dict
+    """Host to user and password; asked for when the first file is."""
     sessions: threading.local = field(default_factory=threading.local)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -73,8 +77,22 @@ class Fetcher:
             adapter = OneAtATime(max_retries=Retry(2, backoff_factor=0.2, raise_on_status=False))
             session.mount("https://", adapter)
             session.mount("http://", adapter)
+            session.auth = self._sign
             self.sessions.session = session
         return session
+
+    def _sign(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+        """Add the credentials of the request's own host; redirects elsewhere lose them."""
+        from requests.auth import HTTPBasicAuth
+        from requests.utils import get_netrc_auth
+
+        host = urlsplit(request.url or "").netloc
+        known = self.credentials().get(host) or get_netrc_auth(request.url or "")
+        if not known:
+            return request
+        user, password = (text.encode() for text in known)  # as text it would become Latin-1
+        HTTPBasicAuth(user, password)(request)
+        return request
 
     def _continue(self, url: str, path: Path) -> None:
         have = path.stat().st_size if path.exists() else 0
@@ -117,7 +135,7 @@ def _told(error: Exception, url: str) -> str:
 
 def _advice(status: int | None) -> str:
     if status in {401, 403}:
-        return "add credentials for this host to your netrc file"
+        return "give this host's credentials to uv: netrc, UV_INDEX_NAME_USERNAME and _PASSWORD"
     if status == 404:
         return "the file is gone: lock again"
     return "check the network, the proxy and REQUESTS_CA_BUNDLE, and try again"
