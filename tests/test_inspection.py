@@ -18,8 +18,21 @@ from packager.inspection import (
     inspection_text,
     read_layer,
 )
-from tests.archives import APP, ENVIRONMENT, SITE, Entry, app, elf, environment, file, tar_gz
+from tests.archives import APP, SITE, Entry, app, elf, file, metadata, symlink, tar_gz
 from tests.conftest import Golden
+
+ENVIRONMENT = (
+    symlink("bin/python", "/usr/bin/python3.11"),
+    file("bin/f2py", "#!/usr/bin/env python3\nprint()\n", 0o755),
+    file(f"{SITE}/numpy/__init__.py", "import numpy._core\n"),
+    file(f"{SITE}/numpy/_core.so", elf()),
+    file(f"{SITE}/numpy.libs/libopenblas.so.0", elf(soname="libopenblas.so.0")),
+    metadata("numpy", "1.26.4"),
+    metadata("pandas", "2.2.0", requires=("numpy>=1.26",)),
+    file(f"{SITE}/pip/_vendor/pep517-1.0.dist-info/METADATA", "Name: pep517\n"),
+    file(f"{SITE}/packager-app.pth", "../../../../app\n"),
+    file("pyvenv.cfg", "home = /usr/bin\n"),
+)
 
 
 def inspected(
@@ -27,7 +40,8 @@ def inspected(
 ) -> Inspection:
     """One archive: the good environment, with these entries more."""
     path = folder / name
-    path.write_bytes(tar_gz(environment(*entries, without=without)))
+    gone = {entry.path for entry in entries} | set(without)
+    path.write_bytes(tar_gz([*(e for e in ENVIRONMENT if e.path not in gone), *entries]))
     return inspect(path, folder, release=None, arch=None)
 
 
