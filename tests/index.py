@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import html
 import io
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -162,7 +163,7 @@ def _attributes(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[Index]:
+def serve(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Index]:
     """Serve `folder` on a free port of this machine for as long as the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     index = Index(folder=folder)
@@ -224,10 +225,12 @@ def serve(folder: Path) -> Iterator[Index]:
             """Tests read `requests` instead."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        index.url = f"http://127.0.0.1:{server.server_port}/simple"
+        index.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/simple"
         yield index
     finally:
         server.shutdown()

@@ -20,7 +20,18 @@ def connect(
     from packager.adapters.store import Store
     from packager.adapters.uv import Uv
 
-    fetcher = Fetcher(credentials=functools.cache(lambda: known_credentials(root, env)))
+    fetcher = Fetcher(
+        credentials=functools.cache(lambda: known_credentials(root, env)),
+        # uv's variable and pip's; those of `requests` itself come first, as it reads them last.
+        authorities=next(
+            (
+                env[name]
+                for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
+                if env.get(name)
+            ),
+            None,
+        ),
+    )
     store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
 
     def stop() -> None:

@@ -30,6 +30,8 @@ class Fetcher:
 
     credentials: Callable[[], Mapping[str, tuple[str, str]]] = dict
     """Host to user and password; asked for when the first file is."""
+    authorities: str | None = None
+    """A file of certificates to trust, where `requests` would not look for it by itself."""
     sessions: threading.local = field(default_factory=threading.local)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -78,6 +80,8 @@ class Fetcher:
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             session.auth = self._sign
+            if self.authorities is not None:
+                session.verify = self.authorities
             self.sessions.session = session
         return session
 

@@ -1,0 +1,113 @@
+"""Networks as companies have them: their own certificates, and a proxy in between."""
+
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import requests
+import trustme
+
+from tests.index import Index, serve
+from tests.integration.test_pack import make_project
+
+pytestmark = pytest.mark.tools
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA, tmp_path: Path) -> Iterator[Index]:
+    """An index whose certificate only the company's authority vouches for."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with serve(tmp_path / "index", tls) as index:
+        index.wheel("fruit")
+        yield index
+
+
+def pack(root: Path, tmp_path: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+    own = {key: value for key, value in os.environ.items() if key not in names}
+    own |= {"PACKAGER_CACHE_DIR": str(tmp_path / "store"), "UV_CACHE_DIR": str(tmp_path / "uv")}
+    return subprocess.run(
+        [sys.executable, "-m", "packager", "pack"],
+        cwd=root,
+        env=own | {"UV_HTTP_RETRIES": "0"} | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_companys_own_authority_is_trusted_where_uv_is_told_to(
+    secure: Index, authority: trustme.CA, tmp_path: Path
+) -> None:
+    file = tmp_path / "company.pem"
+    authority.cert_pem.write_to_path(str(file))
+    root = make_project(tmp_path / "project", dependencies=("fruit",))
+    done = pack(root, tmp_path, UV_DEFAULT_INDEX=secure.url, SSL_CERT_FILE=str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_authority_is_not_trusted(secure: Index, tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project", dependencies=("fruit",))
+    done = pack(root, tmp_path, UV_DEFAULT_INDEX=secure.url)
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((root / "dist").iterdir())
+
+
+def test_everything_goes_through_a_proxy(index: Index, tmp_path: Path) -> None:
+    """The index has a name that only the proxy can find."""
+    index.wheel("fruit")
+    seen: list[str] = []
+    real = index.url.removesuffix("/simple")
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            path = self.path.removeprefix("http://index.company.invalid")
+            with requests.Session() as session:
+                session.trust_env = False
+                got = session.get(real + path, headers=dict(self.headers), timeout=10)
+            self.send_response(got.status_code)
+            self.send_header("Content-Type", got.headers.get("Content-Type", ""))
+            self.send_header("Content-Length", str(len(got.content)))
+            self.end_headers()
+            self.wfile.write(got.content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name
+            """`seen` tells."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        root = make_project(tmp_path / "project", dependencies=("fruit",))
+        proxy = f"http://127.0.0.1:{server.server_port}"
+        done = pack(
+            root,
+            tmp_path,
+            UV_DEFAULT_INDEX="http://index.company.invalid/simple",
+            HTTP_PROXY=proxy,
+            http_proxy=proxy,
+            NO_PROXY="",
+            no_proxy="",
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert "http://index.company.invalid/files/fruit-1.0-py3-none-any.whl" in seen
