@@ -53,13 +53,17 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A distribution that has to be built: a folder or a source archive."""
+    """A distribution that has to be built: a folder, a source archive or a commit."""
 
     name: str
     version: str | None
     """Of a release that an index has; None for everything else."""
     location: str
     sha256: str | None
+    commit: str | None = None
+    """Of the git repository at `location`."""
+    subdirectory: str | None = None
+    """Of an archive or a repository, where it does not lie at the top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,20 +155,15 @@ def select(
                         sha256=_sha256(package, file, origin),
                     )
                 )
-            case PackageArchive(subdirectory=None):
+            case PackageArchive():
                 sources.append(
                     Source(
                         name=package.name,
                         version=None,
                         location=_location(file.url, file.path, base),
                         sha256=_sha256(package, file, origin),
+                        subdirectory=_inner(package, file.subdirectory, origin),
                     )
-                )
-            case PackageArchive():
-                raise ConfigError(
-                    f"{package.name} lies in the folder {file.subdirectory} of an archive",
-                    why=f"{file.url or file.path}: only whole archives can be built yet",
-                    fix="pin a released version, or build its wheel and name that",
                 )
             case PackageDirectory():
                 sources.append(
@@ -175,10 +174,21 @@ def select(
                         sha256=None,
                     )
                 )
+            case PackageVcs(type="git"):
+                sources.append(
+                    Source(
+                        name=package.name,
+                        version=None,
+                        location=_location(file.url, file.path, base),
+                        sha256=None,
+                        commit=_commit(package, file, origin),
+                        subdirectory=_inner(package, file.subdirectory, origin),
+                    )
+                )
             case PackageVcs():
                 raise ConfigError(
                     f"{package.name} comes from a repository ({file.type})",
-                    why="only wheels, source archives and folders can be packed yet",
+                    why="of repositories, only those of git can be packed",
                     fix="pin a released version, or a URL of an archive",
                 )
     return Selection(
@@ -308,6 +318,28 @@ def _location(url: str | None, path: str | None, base: Path) -> str:
     return (url or "").partition("#")[0]
 
 
+def _commit(package: Package, file: PackageVcs, origin: Path) -> str:
+    if not _COMMIT.fullmatch(file.commit_id):
+        raise ConfigError(
+            f"{origin} does not name the commit of {package.name}",
+            why=f"{file.commit_id!r} is not the id of a commit, and a branch or a tag may move",
+            fix="lock again",
+        )
+    return file.commit_id
+
+
+def _inner(package: Package, subdirectory: str | None, origin: Path) -> str | None:
+    if subdirectory is not None and (
+        Path(subdirectory).is_absolute() or os.path.normpath(subdirectory).startswith("..")
+    ):
+        raise ConfigError(
+            f"the folder {subdirectory} of {package.name} lies outside of what it is a folder of",
+            why=f"{origin} says so",
+            fix="correct `subdirectory` where the package is required, and lock again",
+        )
+    return subdirectory
+
+
 def _missing(package: Package, target: Target) -> Missing:
     return Missing(
         name=package.name,
@@ -338,6 +370,7 @@ def _available(missing: Missing) -> str:
     return "there are " + ", ".join(machine[:4]) + more
 
 
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _HASH: Final = re.compile(r"--hash[= ]\s*(\w+):([0-9a-fA-F]+)")
 _NAME: Final = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _INCLUDE: Final = re.compile(r"\s*(?:-r|--requirement)[= ]?\s*(.+)")

@@ -362,6 +362,8 @@ def _built(
     try:
         wheel = ports.builder.source_wheel(source)
     except CommandError as error:
+        if source.commit is not None:
+            raise  # its repository can not be reached, or it is built nowhere
         note = f"it has no wheel, and its source can not be built here: {error.why or error.what}"
         return None, replace(absent, note=note)
     if why := _impure(wheel):

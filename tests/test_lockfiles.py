@@ -299,17 +299,57 @@ def test_sources_have_to_be_built() -> None:
     )
 
 
-def test_a_repository_is_refused() -> None:
-    vcs = {"type": "git", "url": "https://git.test/x", "commit-id": "0" * 40}
-    for hashes in (None, {"y": frozenset({SHA["a"]})}):
-        error = refused(lock({"name": "x", "vcs": vcs}), hashes=hashes)
-        assert error.what == "x comes from a repository (git)"
+def test_a_commit_and_a_folder_of_an_archive_are_built() -> None:
+    commit = "c" * 40
+    text = lock(
+        {"name": "x", "vcs": {"type": "git", "url": "https://git.test/x", "commit-id": commit}},
+        {
+            "name": "y",
+            "vcs": {"type": "git", "path": "../y", "commit-id": commit, "subdirectory": "python"},
+        },
+        {"name": "z", "archive": archive("https://files.test/z.zip", subdirectory="python")},
+    )
+    for hashes in (None, {"z": frozenset({SHA["a"]})}):
+        assert chosen(text, hashes=hashes).sources == (
+            Source(
+                name="x", version=None, location="https://git.test/x", sha256=None, commit=commit
+            ),
+            Source(
+                name="y",
+                version=None,
+                location="/project/../y",
+                sha256=None,
+                commit=commit,
+                subdirectory="python",
+            ),
+            Source(
+                name="z",
+                version=None,
+                location="https://files.test/z.zip",
+                sha256=SHA["a"],
+                subdirectory="python",
+            ),
+        )
 
 
-def test_a_folder_of_an_archive_is_refused() -> None:
-    source = archive("https://files.test/mono.zip", subdirectory="python")
+@pytest.mark.parametrize(
+    ("kind", "commit", "what"),
+    [
+        ("hg", "c" * 40, "x comes from a repository (hg)"),
+        ("git", "main", f"{ORIGIN} does not name the commit of x"),
+        ("git", "--upload-pack=x", f"{ORIGIN} does not name the commit of x"),
+    ],
+)
+def test_what_may_move_is_refused(kind: str, commit: str, what: str) -> None:
+    vcs = {"type": kind, "url": "https://git.test/x", "commit-id": commit}
+    assert refused(lock({"name": "x", "vcs": vcs})).what == what
+
+
+@pytest.mark.parametrize("folder", ["..", "a/../..", "/etc"])
+def test_a_folder_outside_of_its_archive_is_refused(folder: str) -> None:
+    source = archive("https://files.test/mono.zip", subdirectory=folder)
     error = refused(lock({"name": "x", "archive": source}))
-    assert error.what == "x lies in the folder python of an archive"
+    assert error.what.startswith(f"the folder {folder} of x lies outside")
 
 
 # What is missing.

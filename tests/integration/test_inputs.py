@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -123,3 +125,185 @@ def test_without_a_lock_locked_is_refused(
     assert got.code == 2
     assert got.error[2] == "uv lock"
     assert index.requests == []
+
+
+# Repositories, folders and archives beside the project.
+
+MODULE = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+
+
+def make_package(root: Path, name: str, *, dynamic: bool = False) -> Path:
+    """A package that is built by a backend of its own."""
+    (root / name).mkdir(parents=True)
+    (root / name / "__init__.py").write_text(f"NAME = {name!r}\n")
+    (root / "backend.py").write_text(BACKEND.format(name=name, version="1.0", tag="py3-none-any"))
+    version = "dynamic = ['version']" if dynamic else "version = '1.0'"
+    (root / "pyproject.toml").write_text(f"[project]\nname = '{name}'\n{version}\n{MODULE}")
+    return root
+
+
+def git(folder: Path, *arguments: str) -> str:
+    own = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"]
+    return subprocess.run(
+        ["git", *own, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def make_repository(folder: Path, name: str, *, dynamic: bool = False) -> tuple[str, str]:
+    """A bare repository whose head has moved on; its URL, and the commit before."""
+    tree = folder / "tree"
+    make_package(tree / "python", name, dynamic=dynamic)
+    git(tree, "init", "--quiet")
+    commits = []
+    for text in ("WANTED = True\n", "WANTED = False\n"):
+        (tree / "python" / name / "wanted.py").write_text(text)
+        git(tree, "add", ".")
+        git(tree, "commit", "--quiet", "-m", "one")
+        commits.append(git(tree, "rev-parse", "HEAD"))
+    git(tree, "tag", "v1.0", commits[0])
+    git(folder, "clone", "--quiet", "--bare", str(tree), "bare.git")
+    return (folder / "bare.git").as_uri(), commits[0]
+
+
+def locked_to(root: Path, url: str, commit: str, more: str = "") -> Path:
+    root.mkdir()
+    (root / "main.py").write_text("")
+    (root / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "tests"\n[[packages]]\nname = "seed"\n'
+        f'vcs = {{ type = "git", url = "{url}", commit-id = "{commit}"{more} }}\n'
+    )
+    return root
+
+
+def text_of(root: Path, member: str) -> str:
+    (path,) = (root / "dist").glob("*environment*.tar.gz")
+    with tarfile.open(path) as tar:
+        file = tar.extractfile(next(m for m in tar.getmembers() if m.name.endswith(member)))
+        assert file is not None
+        return file.read().decode()
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_commit_that_is_locked_is_built_and_remembered(
+    packager: Command, index: Index, tmp_path: Path, dynamic: bool
+) -> None:
+    url, commit = make_repository(tmp_path, "seed", dynamic=dynamic)
+    root = locked_to(tmp_path / "job", url, commit, ', subdirectory = "python"')
+    got = pack(packager, root)
+    assert got.code == 0, got.err
+    assert text_of(root, "seed/wanted.py") == "WANTED = True\n"
+    shutil.rmtree(tmp_path / "bare.git")
+    shutil.rmtree(root / "dist")
+    assert pack(packager, root).code == 0
+    assert packages(root) == {"seed-1.0"}
+
+
+def test_a_commit_that_is_gone_is_told(packager: Command, index: Index, tmp_path: Path) -> None:
+    url, _ = make_repository(tmp_path, "seed")
+    root = locked_to(tmp_path / "job", url, "1" * 40)
+    got = pack(packager, root)
+    assert got.code == 4
+    assert got.error[0] == f"the commit {'1' * 40} of {url} can not be had"
+    assert "not a tree" in got.error[1]
+    assert not (root / "dist").exists() or not list((root / "dist").iterdir())
+
+
+def test_without_git_a_commit_is_refused(
+    packager: Command, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, commit = make_repository(tmp_path, "seed")
+    root = locked_to(tmp_path / "job", url, commit)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    got = pack(packager, root)
+    assert got.code == 3
+    assert got.error[2].startswith("install git")
+
+
+def test_a_git_hook_may_call_packager(
+    packager: Command, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, commit = make_repository(tmp_path, "seed")
+    root = locked_to(tmp_path / "job", url, commit, ', subdirectory = "python"')
+    before = git(tmp_path / "tree", "status", "--porcelain", "--branch")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "tree" / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "tree" / ".git" / "index"))
+    assert pack(packager, root).code == 0
+    monkeypatch.delenv("GIT_DIR")
+    monkeypatch.delenv("GIT_INDEX_FILE")
+    assert git(tmp_path / "tree", "status", "--porcelain", "--branch") == before
+
+
+def test_a_commit_that_uv_locked_is_built(packager: Command, index: Index, tmp_path: Path) -> None:
+    url, commit = make_repository(tmp_path, "seed")
+    root = make_package(tmp_path / "job", "shop")
+    with (root / "pyproject.toml").open("a") as file:
+        file.write(
+            "[dependency-groups]\njob = ['seed']\n[tool.uv.sources]\n"
+            f"seed = {{ git = '{url}', rev = '{commit}', subdirectory = 'python' }}\n"
+        )
+    uv(root, "lock")
+    got = pack(packager, root, "--group", "job", "--locked")
+    assert got.code == 0, got.err
+    assert packages(root) == {"shop-1.0", "seed-1.0"}
+    assert text_of(root, "seed/wanted.py") == "WANTED = True\n"
+
+
+def uv(root: Path, *arguments: str) -> None:
+    from uv import find_uv_bin
+
+    command = [find_uv_bin(), *arguments, "--quiet", "--python", sys.executable]
+    subprocess.run(command, cwd=root, check=True)
+
+
+def test_a_member_of_a_workspace_brings_its_siblings(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    index.wheel("fruit")
+    root = make_package(tmp_path / "space", "shop")
+    make_package(root / "libs" / "seed", "seed")
+    make_package(root / "libs" / "unused", "unused")
+    make_package(tmp_path / "beside", "beside")
+    text = (root / "pyproject.toml").read_text()
+    (root / "pyproject.toml").write_text(
+        text.replace("version =", "dependencies = ['seed', 'beside']\nversion =")
+        + "[tool.uv.workspace]\nmembers = ['libs/*']\n[tool.uv.sources]\n"
+        "seed = { workspace = true }\nbeside = { path = '../beside', editable = true }\n"
+    )
+    member = root / "libs" / "seed" / "pyproject.toml"
+    member.write_text(member.read_text().replace("version", "dependencies = ['fruit']\nversion"))
+    uv(root, "lock")
+    got = pack(packager, root, "--locked")
+    assert got.code == 0, got.err
+    assert packages(root) == {"shop-1.0", "seed-1.0", "fruit-1.0", "beside-1.0"}
+    assert text_of(root, "beside/__init__.py") == "NAME = 'beside'\n"
+
+
+def test_a_workspace_whose_member_changed_is_stale(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    root = make_package(tmp_path / "space", "shop")
+    uv(root, "lock")
+    text = (root / "pyproject.toml").read_text()
+    (root / "pyproject.toml").write_text(text.replace("version", "dependencies=['fruit']\nversion"))
+    index.wheel("fruit")
+    got = pack(packager, root)
+    assert got.code == 2
+    assert got.error[0] == f"{root / 'uv.lock'} is older than pyproject.toml"
+    assert got.error[2] == "run `uv lock`"
+
+
+def test_a_folder_that_a_poetry_lock_names_is_built(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    make_package(tmp_path / "libs" / "seed", "seed")
+    root = tmp_path / "job"
+    root.mkdir()
+    (root / "main.py").write_text("")
+    (root / "poetry.lock").write_text(
+        '[[package]]\nname = "seed"\nversion = "1.0"\ngroups = ["main"]\nfiles = []\n'
+        'develop = true\n[package.source]\ntype = "directory"\nurl = "../libs/seed"\n'
+        '[metadata]\nlock-version = "2.1"\n'
+    )
+    got = pack(packager, root)
+    assert got.code == 0, got.err
+    assert packages(root) == {"seed-1.0"}
