@@ -94,6 +94,7 @@ class _Work:
     out: Path
     app: App
     script: Path | None
+    commit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +120,9 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     script = entry_point(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
-    with _threads(len(targets) + 1, ports) as pool:
+    with _threads(len(targets) + 2, ports) as pool:
         building = pool.submit(_app, project, settings, ports)
+        commit = pool.submit(ports.commit, project.root)
         selections = list(pool.map(lambda t: _selection(project, t, settings, ports), targets))
         app = building.result()
     needs = [
@@ -133,7 +135,14 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
         say(f"Left out {name}: EMR brings its own, which a copy would shadow")
     stored = _fetched([need.selection for need in needs], ports)
     work = _Work(
-        project=project, settings=settings, ports=ports, say=say, out=out, app=app, script=script
+        project=project,
+        settings=settings,
+        ports=ports,
+        say=say,
+        out=out,
+        app=app,
+        script=script,
+        commit=commit.result(),
     )
 
     def made(target: Target, need: _Needs) -> Packed:
@@ -407,6 +416,7 @@ def _pack_target(
         builder="wheels",
         lock=project.lock.name if project.lock else None,
         lock_sha256=hashlib.sha256(project.lock.read_bytes()).hexdigest() if project.lock else None,
+        commit=work.commit,
         wheels=(
             *(_recorded(wheel, made_here=wheel in built) for wheel in wheels),
             *((_recorded(app.wheel, made_here=True),) if app.wheel else ()),

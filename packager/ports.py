@@ -114,3 +114,5 @@ class Ports:
     builder: Builder
     stop: Callable[[], None]
     """End what runs in other threads, since nobody will take its result."""
+    commit: Callable[[Path], str] = lambda _: ""
+    """The commit a folder is at; empty where none is known."""

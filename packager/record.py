@@ -56,6 +56,8 @@ class Record:
     lock: str | None
     """Name of the file that pinned the dependencies."""
     lock_sha256: str | None
+    commit: str = ""
+    """What git has the project at; `-dirty` at its end where tracked files differ from it."""
     wheels: tuple[RecordedWheel, ...]
     dropped: tuple[str, ...]
     """Packages left out since EMR brings them."""
@@ -76,6 +78,8 @@ class Record:
 
 def to_text(record: Record) -> str:
     document = {"format": FORMAT, **asdict(record)}
+    if not record.commit:  # records from before there was one stay as they are
+        del document["commit"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -91,7 +95,7 @@ def from_text(text: str, where: str) -> Record:
         if unknown := {a.kind for a in artifacts} - set(get_args(ArtifactKind)):
             raise ValueError(f"an artifact is of no known kind: {unknown}")
         texts = [document[key] for key in ("project", "release", "arch", "python")]
-        texts += document["conf"].values()
+        texts += [document.get("commit", ""), *document["conf"].values()]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a value that is to be a text is not")
         return Record(

@@ -107,6 +107,7 @@ def _properties(record: Record) -> list[Json]:
         ("builder", record.builder),
         ("lock", record.lock),
         ("lock-sha256", record.lock_sha256),
+        ("commit", record.commit),
         *(("provided-by-release", name) for name in record.dropped),
     ]
     return [{"name": f"packager:{name}", "value": value} for name, value in values if value]

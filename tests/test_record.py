@@ -86,6 +86,13 @@ def test_records_of_format_1_stay_readable() -> None:
     assert to_text(RECORD) == text
 
 
+def test_a_commit_is_kept_where_one_is_known() -> None:
+    known = replace(RECORD, commit="0" * 40)
+    assert from_text(to_text(known), "") == known
+    assert "commit" not in json.loads(to_text(RECORD))
+    assert refused(spoiled(commit=1)).why == "a value that is to be a text is not"
+
+
 def test_a_record_is_named_by_what_it_is_for() -> None:
     assert RECORD.name == "report-emr-7.13.0-arm64.packager.json"
 

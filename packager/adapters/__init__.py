@@ -19,6 +19,7 @@ def connect(
     from packager.adapters.fetch import Fetcher
     from packager.adapters.store import Store
     from packager.adapters.uv import Uv
+    from packager.adapters.worktree import commit_of
 
     fetcher = Fetcher(
         credentials=functools.cache(lambda: known_credentials(root, env)),
@@ -43,6 +44,7 @@ def connect(
         store=store,
         builder=BackendBuilder(store=store, env=env, say=say),
         stop=stop,
+        commit=lambda folder: commit_of(folder, env),
     )
 
 
