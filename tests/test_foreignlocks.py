@@ -1,6 +1,7 @@
 """Locks of Poetry, PDM and Pipenv. The samples under `tests/locks` were written by the tools."""
 
 import contextlib
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -13,8 +14,12 @@ from packaging.pylock import Package, PackageArchive, PackageDirectory, PackageV
 
 from packager.errors import ConfigError
 from packager.foreignlocks import READERS, ForeignLock, _poetry_hash, read_foreign
-from packager.settings import resolve
+from packager.pipeline import pack
+from packager.project import find_project
+from packager.settings import Settings, resolve
 from packager.target import Target
+from tests.fakes import lock_text, world
+from tests.index import make_wheel
 
 LOCKS = Path(__file__).parent / "locks"
 SAMPLES = {
@@ -451,3 +456,54 @@ def test_any_text_is_read_or_refused(text: str, name: str) -> None:
     refused(name, text)
     with contextlib.suppress(ConfigError):
         read(name, sample(name)[0], text)
+
+
+# In a pack.
+
+
+def test_what_emr_brings_is_left_out_and_never_asked_for(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "wheels", "x")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    rows = {name: {"version": "==1.0", "hashes": [f"sha256:{digest}"]} for name in ("x", "PySpark")}
+    root = tmp_path / "job"
+    root.mkdir()
+    (root / "main.py").touch()
+    (root / "Pipfile.lock").write_text(json.dumps({"_meta": {}, "default": rows}))
+    outside = world(tmp_path / "store")
+    outside.resolver.text = lock_text(wheel)
+    chosen = Settings(release="emr-7.13.0", locked=True)
+    for _ in range(2):
+        (item,) = pack(find_project(root, root), chosen, outside.ports, outside.said.append)
+        assert item.record.dropped == ("pyspark",)
+        assert [w.name for w in item.record.wheels] == ["x"]
+        assert item.record.lock == "Pipfile.lock"
+    assert outside.resolver.found == [("x==1.0",)]
+
+
+def test_a_file_that_the_lock_does_not_know_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "job"
+    root.mkdir()
+    (root / "Pipfile.lock").write_text(pipenv({"version": "==1.0", "hashes": [HASH]}))
+    outside = world(tmp_path / "store")
+    outside.resolver.text = lock_text(make_wheel(tmp_path / "wheels", "x"))
+    chosen = Settings(release="emr-7.13.0")
+    for _ in range(2):  # and nothing is remembered of it
+        with pytest.raises(ConfigError) as caught:
+            pack(find_project(root, root), chosen, outside.ports, outside.said.append)
+        assert caught.value.what.startswith("the hashes of x 1.0 in")
+    assert len(outside.resolver.found) == 2
+
+
+def test_a_broken_pipfile_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "Pipfile").write_text("[packages]\nx =\n")
+    (tmp_path / "Pipfile.lock").write_text(pipenv({"version": "==1.0", "hashes": [HASH]}))
+    outside = world(tmp_path / "store")
+    with pytest.raises(ConfigError) as caught:
+        pack(
+            find_project(tmp_path, tmp_path),
+            Settings(release="emr-7.13.0"),
+            outside.ports,
+            outside.said.append,
+        )
+    assert caught.value.what == f"{tmp_path / 'Pipfile'} is not valid TOML"
+    assert "line 2" in caught.value.why

@@ -292,6 +292,26 @@ def test_a_workspace_whose_member_changed_is_stale(
     assert got.error[2] == "run `uv lock`"
 
 
+def test_extras_that_uv_locked_apart_exclude_each_other(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    for version in ("1.0", "2.0"):
+        index.wheel("fruit", version)
+    root = make_package(tmp_path / "space", "shop")
+    with (root / "pyproject.toml").open("a") as file:
+        file.write(
+            "[project.optional-dependencies]\nold = ['fruit==1.0']\nnew = ['fruit==2.0']\n"
+            "[tool.uv]\nconflicts = [[{ extra = 'old' }, { extra = 'new' }]]\n"
+        )
+    uv(root, "lock")
+    got = pack(packager, root, "--extra", "old", "--extra", "new")
+    assert got.code == 2
+    assert "`old`" in got.error[1]
+    assert "`new`" in got.error[1]
+    assert pack(packager, root, "--extra", "old").code == 0
+    assert packages(root) == {"shop-1.0", "fruit-1.0"}
+
+
 def test_a_folder_that_a_poetry_lock_names_is_built(
     packager: Command, index: Index, tmp_path: Path
 ) -> None:
