@@ -22,11 +22,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from packager.elf import ELF_MAGIC, DamagedElf, Elf
 from packager.errors import ConfigError
+from packager.secrets import credentials
 
 HEAD_BYTES: Final = 512
 """How much of a file decides what it is; enough for a `#!` line."""
 
-OBSERVATION_FORMAT: Final = 2
+OBSERVATION_FORMAT: Final = 3
 """Part of a cache's key: raise it when `observe` sees more or writes it otherwise."""
 
 LARGEST_TEXT_BYTES: Final = 1 << 20
@@ -115,7 +116,16 @@ class PyvenvCfg:
         return found
 
 
-Observation = ElfFile | Distribution | DirectUrl | PthFile | Script | PyvenvCfg
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A credential in a text file; which one is not kept."""
+
+    path: str
+    what: str
+    """Its kind, e.g. `a private key`."""
+
+
+Observation = ElfFile | Distribution | DirectUrl | PthFile | Script | PyvenvCfg | Secret
 Observer = Callable[[str, bytes, Callable[[], BinaryIO]], tuple[Observation, ...]]
 """Looks at one regular file, as `observe` does."""
 
@@ -153,7 +163,17 @@ def observe(path: str, head: bytes, open_: Callable[[], BinaryIO]) -> tuple[Obse
     if head.startswith(b"#!") and (directory == "bin" or parent.endswith(".data/scripts")):
         line = head[2:].partition(b"\n")[0]
         return (Script(path=path, interpreter=line.decode("utf-8", "backslashreplace").strip()),)
-    return ()
+    return _secret(path, head, open_)
+
+
+def _secret(path: str, head: bytes, open_: Callable[[], BinaryIO]) -> tuple[Observation, ...]:
+    def text() -> bytes:
+        if len(head) < HEAD_BYTES:
+            return head
+        return b"" if b"\0" in head else _text(open_)
+
+    what = credentials(path, text)
+    return () if what is None else (Secret(path=path, what=what),)
 
 
 def _text(open_: Callable[[], BinaryIO]) -> bytes:
@@ -234,6 +254,8 @@ def _from_json(value: dict[str, Any]) -> Observation:
             return Script(**fields)
         case "PyvenvCfg":
             return PyvenvCfg(**fields)
+        case "Secret":
+            return Secret(**fields)
         case unknown:
             raise KeyError(unknown)
 
@@ -259,6 +281,7 @@ class ArchiveFacts:
     pth_files: tuple[PthFile, ...]
     scripts: tuple[Script, ...]
     pyvenv_cfgs: tuple[PyvenvCfg, ...]
+    secrets: tuple[Secret, ...]
     size_bytes: int
     unpacked_bytes: int
     """Of all regular files, without the rounding of any file system."""
@@ -326,6 +349,7 @@ def archive_facts(
     pth_files: list[PthFile] = []
     scripts: list[Script] = []
     pyvenv_cfgs: list[PyvenvCfg] = []
+    secrets: list[Secret] = []
     for observation in latest.values():
         match observation:
             case ElfFile():
@@ -340,6 +364,8 @@ def archive_facts(
                 scripts.append(observation)
             case PyvenvCfg():
                 pyvenv_cfgs.append(observation)
+            case Secret():
+                secrets.append(observation)
             case _:
                 assert_never(observation)
     wrapper = _wrapper(members) if kind == "environment" else ""
@@ -353,6 +379,7 @@ def archive_facts(
         pth_files=tuple(pth_files),
         scripts=tuple(scripts),
         pyvenv_cfgs=tuple(pyvenv_cfgs),
+        secrets=tuple(secrets),
         size_bytes=size_bytes,
         unpacked_bytes=sum(m.size for m in members if m.kind == "file"),
         wrapper=wrapper,

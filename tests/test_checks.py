@@ -49,6 +49,11 @@ def unpacked(environment_bytes: int, app_bytes: int = 0) -> Bundle:
     return (replace(env, unpacked_bytes=environment_bytes), replace(app_, unpacked_bytes=app_bytes))
 
 
+KEY = (
+    f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA7bq' * 3}\n-----END RSA PRIVATE KEY-----\n"
+)
+AWS = f"aws_access_key_id = AKIA{'Q3EGUZ' * 2}ABCD\naws_secret_access_key = {'aB3/' * 10}\n"
+
 NUMPY = f"{SITE}/numpy-1.26.4.dist-info/METADATA"
 ALWAYS_WARNINGS = {"ARC012", "ARC015"}
 
@@ -144,6 +149,17 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         bundle(app_=app(metadata("pyarrow", "27.0", site=""), metadata("numpy", "1.26", site=""))),
     ),
     "ARC014": (unpacked(20_000_000_001),),
+    "ARC016": (
+        with_env(file("pip.conf", "[global]\nindex-url = https://me:s3cr3t-x@host.test/simple\n")),
+        with_env(file(f"{SITE}/conf/key.json", f'{{"private_key": "{KEY}"}}'.replace("\n", "\\n"))),
+        with_env(file(f"{SITE}/jobs/conf.py", AWS)),
+        with_env(file("share/id_rsa", KEY)),
+        bundle(app_=app(file(".netrc", "machine host.test login me password hunter2-x\n"))),
+        bundle(app_=app(file("conf/.env.production", "export DB_PASSWORD='hunter2-x'\n"))),
+        bundle(app_=app(file(".pypirc", "[pypi]\nusername = me\npassword = hunter2-x\n"))),
+        bundle(app_=app(file(".aws/credentials", AWS.replace("AKIA", "ASIA")))),
+        bundle(app_=app(file("tests/server.pem", KEY))),
+    ),
     "ARC015": (
         with_env(file(f"{SITE}/cv2/cv2.abi3.so", elf(needed=["libGL.so.1", "libc.so.6"]))),
         with_env(file("bin/tool", elf(needed=["libodbc.so.2"]), 0o755)),
@@ -171,7 +187,9 @@ def test_every_check_has_a_planted_fault() -> None:
 def test_a_planted_fault_is_found_once_and_by_its_check_only(code: str, spoiled: Bundle) -> None:
     report = check_archives(spoiled, TARGET)
     assert [f.check for f in report.findings] == [code]
-    assert report.passed == (code in ALWAYS_WARNINGS)
+    only_warnings = {f.severity for f in report.findings} == {"warning"}
+    assert report.passed == only_warnings
+    assert only_warnings == (code in ALWAYS_WARNINGS) or code == "ARC016"
     for finding in report.findings:
         assert finding.what
         assert finding.why
@@ -668,6 +686,44 @@ def test_lacking_libraries_are_told_once_with_who_needs_them() -> None:
 
 def test_what_needs_libraries_and_is_never_loaded_is_left_alone() -> None:
     assert findings(with_env(file(f"{SITE}/tests/sample.bin", elf(needed=["libx.so"])))) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (".env", "PYTHONPATH=src\nDB_PASSWORD=\nDB_TOKEN=$TOKEN\n"),
+        (".env.example", "DB_PASSWORD=hunter2-x\n"),
+        (".env", "DB_PASSWORD=changeme\nAPI_KEY=<your key>\n"),
+        ("pip.conf", "index-url = https://host.test/simple\n"),
+        ("pip.conf", "index-url = https://${USER}:${PASSWORD}@host.test/simple\n"),
+        ("conf.py", "url = 'https://me:s3cr3t-x@host.test'\n"),
+        ("cacert.pem", "-----BEGIN CERTIFICATE-----\n" + "MIIEpAIBAAKCAQEA7bq" * 3),
+        ("ssh.py", 'START = b"-----BEGIN OPENSSH PRIVATE KEY-----"\nEND = 1\n'),
+        ("doc.md", AWS.replace("ABCD", "EXAMPLE"[:4]).replace("aB3/aB3/", "EXAMPLEK")),
+        ("hashes.txt", f"AKIA{'Q3EGUZ' * 2}ABCD {'0f3a' * 10}\n"),
+        ("keys.csv", AWS),
+        ("id_rsa.bin", KEY),
+        ("blob.txt", "\0" * 600 + KEY),
+    ],
+)
+def test_what_only_looks_like_a_credential_is_left_alone(path: str, text: str) -> None:
+    assert findings(bundle(app_=app(file(path, text)))) == []
+
+
+@pytest.mark.parametrize("path", ["tornado/test/test.key", "botocore/docs/x.json"])
+def test_samples_of_published_packages_are_left_alone(path: str) -> None:
+    assert findings(with_env(file(f"{SITE}/{path}", KEY))) == []
+
+
+def test_the_key_of_a_published_package_is_a_warning_and_never_told() -> None:
+    spoiled = with_env(file(f"{SITE}/moto/ca.key", KEY), file("conf.py", AWS))
+    report = check_archives(spoiled, TARGET)
+    assert {(f.severity, f.what) for f in report.findings} == {
+        ("error", "an AWS access key is inside: `conf.py`"),
+        ("warning", f"a private key is inside: `{SITE}/moto/ca.key`"),
+    }
+    assert "aB3/" not in str(report)
+    assert "MIIE" not in str(report)
 
 
 @pytest.mark.parametrize("python", ["", ">=3.11.7", "!=3.11.0", ">=3.9,<4", "nonsense"])

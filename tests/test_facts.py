@@ -159,6 +159,7 @@ def test_every_observation_survives_json() -> None:
         *observed("x.pth", "a\nb\n"),
         *observed("bin/x", "#!/bin/sh\n"),
         *observed("pyvenv.cfg", "home = /usr/bin\n"),
+        *observed(".netrc", "machine host.test login me password hunter2-x\n"),
         Script(path="bin/\udcff", interpreter="x"),
     )
     assert {type(o) for o in observations} == set(Observation.__args__)

@@ -14,7 +14,7 @@ from packager.checks.bundle import Bundle, Check
 from packager.checks.distributions import no_spark, not_editable, python_accepted, requirements_met
 from packager.checks.interpreter import interpreter_resolves, shebangs
 from packager.checks.known_bad import known_good
-from packager.checks.members import fits_disk, form, modes, safe_members
+from packager.checks.members import fits_disk, form, modes, no_secrets, safe_members
 from packager.errors import ConfigError
 from packager.findings import Report
 from packager.target import Target
@@ -35,6 +35,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "ARC013": known_good,
     "ARC014": fits_disk,
     "ARC015": libraries_inside,
+    "ARC016": no_secrets,
 }
 """By code. Codes are stable: they stand in records and in the reasons of waivers."""
 

@@ -14,8 +14,8 @@ from packager.checks.bundle import (
     is_interpreter,
     listed,
 )
-from packager.facts import ArchiveFacts, Member, shown
-from packager.findings import Finding
+from packager.facts import ArchiveFacts, Member, shown, site_path
+from packager.findings import Finding, Severity
 from packager.releases import limits
 from packager.target import Target
 
@@ -226,3 +226,36 @@ def fits_disk(bundle: Bundle, target: Target) -> Iterator[Finding]:
         " --conf spark.emr-serverless.executor.disk=…G`" + ("" if fits else ", and waive this"),
         where=max(bundle, key=lambda facts: facts.unpacked_bytes).name,
     )
+
+
+_SAMPLES: Final = frozenset(
+    ("test", "tests", "testing", "testdata", "examples", "example", "docs", "doc", "vectors")
+)
+"""Folders of published packages whose keys are made to be seen."""
+
+
+def no_secrets(bundle: Bundle, target: Target) -> Iterator[Finding]:
+    """No credentials are left in files."""
+    del target
+    for facts in bundle:
+        found: dict[tuple[str, Severity], list[str]] = {}
+        for secret in facts.secrets:
+            inside = site_path(facts, secret.path) if facts.kind == "environment" else None
+            if inside is not None and not _SAMPLES.isdisjoint(inside.split("/")[:-1]):
+                continue
+            # Published packages bring keys for development servers and the like.
+            published = inside is not None and secret.what == "a private key"
+            severity: Severity = "warning" if published else "error"
+            found.setdefault((secret.what, severity), []).append(secret.path)
+        for (what, severity), paths in found.items():
+            yield Finding(
+                check="ARC016",
+                severity=severity,
+                what=f"{what} is inside: {listed(sorted(paths))}".replace(
+                    "passwords is", "passwords are"
+                ),
+                why="whoever may read the archive, in S3 or on a worker, may use it",
+                fix="leave the file out (`exclude` of [tool.packager], or in the build's settings),"
+                " and replace the credential if an archive was published",
+                where=facts.name,
+            )
