@@ -131,6 +131,7 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         with_env(file(f"{SITE}/__editable___tool_1_0_finder.py")),
         with_env(file(f"{SITE}/tool.egg-link", "/home/me/tool\n.")),
         with_env(file(f"{SITE}/tool.pth", "/home/me/tool/src\n")),
+        with_env(file(f"{SITE}/tool.pth", "../../../../../tool/src\n")),
     ),
     "ARC010": (
         with_env(metadata("tool", requires=["nowhere>=1"])),

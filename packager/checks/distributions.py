@@ -97,6 +97,8 @@ def _leads(path: str, line: str) -> Literal["inside", "beside", "away"]:
     if line.startswith("/"):
         return "away"
     leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), line.rstrip()))
+    if leads.startswith("../.."):
+        return "away"  # Above the directory where a job's archives lie side by side.
     return "beside" if leads.split("/")[0] == ".." else "inside"
 
 
