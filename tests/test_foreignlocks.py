@@ -177,6 +177,12 @@ def test_lock_inputs_of_pdm_are_not_judged() -> None:
     assert pinned(read("pdm.lock", text, manifest.replace("fruit", "fruits")))
 
 
+def test_a_workspace_of_pdm_is_not_judged() -> None:
+    text, manifest = sample("pdm.lock")
+    changed = manifest.replace("fruit", "fruits") + "[tool.pdm.workspace]\nmembers = []\n"
+    assert pinned(read("pdm.lock", text, changed))
+
+
 # What else a lock may have.
 
 
@@ -287,7 +293,8 @@ def test_a_second_index_of_a_pipfile_is_asked_too() -> None:
         {"version": "==1.0", "hashes": [HASH], "index": "two"}, _meta={"sources": sources}
     )
     assert read("Pipfile.lock", text).indexes == ("https://two.example/simple",)
-    assert read("Pipfile.lock", text.replace('"two"', '"one"', 1)).indexes == ()
+    first = text.replace('"index": "two"', '"index": "one"')
+    assert read("Pipfile.lock", first).indexes == ()
 
 
 def test_markers_of_a_group_count_for_that_group_alone() -> None:

@@ -208,6 +208,16 @@ def test_a_commit_that_is_gone_is_told(packager: Command, index: Index, tmp_path
     assert not (root / "dist").exists() or not list((root / "dist").iterdir())
 
 
+def test_credentials_of_a_repository_are_shown_to_nobody(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    root = locked_to(tmp_path / "job", "http://robot:s3cr3t@127.0.0.1:1/x.git", "1" * 40)
+    got = pack(packager, root)
+    assert got.code == 4
+    assert "127.0.0.1:1/x.git can not be had" in got.error[0]
+    assert "s3cr3t" not in got.out + got.err
+
+
 def test_without_git_a_commit_is_refused(
     packager: Command, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
