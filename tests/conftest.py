@@ -56,6 +56,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _lacking(item: pytest.Item) -> str:
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        return "Chromium is not installed"
     if item.get_closest_marker("spark"):
         if shutil.which("java") is None:
             return "Java is not installed"

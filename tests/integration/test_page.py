@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from tests.archives import SITE, file, metadata, tar_gz
 from tests.command import Command
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.tools, pytest.mark.browser]
 
 EVIL = "</script><script>document.title='obeyed'</script><img src=x onerror=document.title=1>"
 PROBE = """
@@ -60,16 +59,17 @@ def seen(page: Path, *, dark: bool = False) -> Any:
     probed.write_text(
         page.read_text(encoding="utf-8").replace("</body>", f"{PROBE}</body>"), encoding="utf-8"
     )
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
     done = subprocess.run(
         [
-            chromium,
+            "chromium",
             "--headless",
             "--no-sandbox",  # it refuses to be root otherwise, as CI is
             "--disable-gpu",
             "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
             f"--user-data-dir={page.parent / 'profile'}",
             "--window-size=1200,900",
             *(["--blink-settings=preferredColorScheme=0"] if dark else []),
