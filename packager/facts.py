@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Final, Literal, assert_never, cast
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, assert_never, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from packager.elf import ELF_MAGIC, DamagedElf, Elf
@@ -41,9 +41,11 @@ MemberKind = Literal["file", "directory", "symlink", "hardlink", "special"]
 ArchiveKind = Literal["environment", "app"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One entry of an archive, by its name without `./`; a name with `..` or `/` first is kept."""
+class Member(NamedTuple):
+    """One entry of an archive, by its name without `./`; a name with `..` or `/` first is kept.
+
+    A tuple, as `wheels.Entry` is, since archives have tens of thousands.
+    """
 
     path: str
     kind: MemberKind

@@ -21,7 +21,6 @@ from packager.environment import (
 from packager.errors import CommandError, ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind
 from packager.findings import Report, waive
-from packager.foreignlocks import read_foreign
 from packager.layers import File, Layer, planned, write_layer
 from packager.lockfiles import (
     Missing,
@@ -303,6 +302,8 @@ def _from_requirements(lock: Path, target: Target, ports: Ports) -> Selection:
 def _from_foreign(
     lock: Path, kind: ForeignKind, target: Target, settings: Settings, ports: Ports
 ) -> Selection:
+    from packager.foreignlocks import read_foreign
+
     manifest = lock.parent / ("Pipfile" if kind == "Pipfile.lock" else "pyproject.toml")
     if kind == "Pipfile.lock" and manifest.is_file():
         read_toml(manifest)  # told with file and line, as a lock that is TOML is

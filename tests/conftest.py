@@ -3,11 +3,9 @@
 import os
 import shutil
 import signal
-import socket
-import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -26,7 +24,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--unit", action="store_true", help="only the tests that need nothing")
 
 
+class Wall:
+    """Whether the test that runs may reach outside; asked at every attempt."""
+
+    open = True
+
+
+def _watch(event: str, details: tuple[object, ...]) -> None:
+    if not Wall.open and event in {"subprocess.Popen", "os.system", "socket.connect"}:
+        message = f"a unit test reached outside: {event} {details}"
+        raise AssertionError(message)
+
+
 def pytest_configure() -> None:
+    sys.addaudithook(_watch)
+    # No test sees the settings, the store or the credentials of who runs it.
+    for name in tuple(os.environ):
+        if name.startswith(("PACKAGER_", "AWS_")):
+            del os.environ[name]
+    os.environ["PACKAGER_CACHE_DIR"] = "/nonexistent/a test that has a store sets this"
     # A job in the background of a shell, as CI may be, starts with these ignored, and so would
     # every program that a test starts and sends them to.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -44,6 +60,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _outside(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(mark) for mark in OUTSIDE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    Wall.open = _outside(item)
+    try:
+        return (yield)
+    finally:
+        Wall.open = True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -66,31 +91,6 @@ def _lacking(item: pytest.Item) -> str:
         except ImportError:
             return "pyspark is not installed: uv sync --all-groups"
     return ""
-
-
-@pytest.fixture(autouse=True)
-def no_outside_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit test starts no program and opens no connection."""
-    if _outside(request.node):
-        return
-
-    def refuse(*args: object, **kwargs: object) -> NoReturn:
-        message = f"a unit test reached outside: {args} {kwargs}"
-        raise AssertionError(message)
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.fixture(autouse=True)
-def own_settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings, the store or the credentials of who runs it."""
-    for name in tuple(os.environ):
-        if name.startswith(("PACKAGER_", "AWS_")):
-            monkeypatch.delenv(name)
-    if _outside(request.node):  # the others have no use for one, and folders cost time
-        folder: Path = request.getfixturevalue("tmp_path")
-        monkeypatch.setenv("PACKAGER_CACHE_DIR", str(folder / "store"))
 
 
 @pytest.fixture
