@@ -131,7 +131,10 @@ def pack(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build and check the archives of a project; print sparkSubmitParameters."""
+    """Build and check the archives of a project.
+
+    Prints sparkSubmitParameters on standard output, a line for each architecture.
+    """
     from packager.adapters import connect
     from packager.pipeline import pack as run_pack
 
@@ -190,7 +193,7 @@ def validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check archives, ours or anyone's, against a release and an architecture."""
+    """Check archives, ours or anyone's, for a release."""
     from packager.checks import RULES
     from packager.output import write_text
     from packager.recorded import reports_on
@@ -350,7 +353,10 @@ def inspect(
     arch: Arch = None,
     json: Json = False,
 ) -> None:
-    """Show what takes how much room in archives, or what differs between two."""
+    """Show what takes how much room, or what differs.
+
+    One record or archive, or two to compare.
+    """
     from packager.inspection import (
         compare,
         comparison_json,
@@ -403,7 +409,10 @@ def releases(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what is known of every EMR Serverless release, or what changes between two."""
+    """Show what is known of EMR Serverless releases.
+
+    Without a label the table, with one all its facts, with two what changes.
+    """
     from packager.releases import find_release, release_json, release_sheet, releases_table
 
     console = Console(json=json)
@@ -446,7 +455,7 @@ def _show_changes(
 
 @app.command()
 def config(path: ProjectPath = None, json: Json = False) -> None:
-    """Show every setting, its value and where it comes from."""
+    """Show settings and where they come from."""
     from packager.settings import OPTIONS
 
     _, settings = _settings(path, {})
