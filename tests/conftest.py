@@ -51,6 +51,11 @@ def pytest_configure() -> None:
             signal.signal(number, own)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    # Only to read the integration tests costs a second.
+    return True if config.getoption("--unit") and collection_path.name == "integration" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--unit"):
         kept = [item for item in items if not _outside(item)]
