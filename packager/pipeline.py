@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -144,16 +145,14 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
         commit=commit.result(),
     )
 
-    def made(target: Target, need: _Needs) -> Packed:
-        return _pack_target(work, target, tuple(stored[_key(p)] for p in need.selection.pins), need)
-
+    wheels = [(*(stored[_key(pin)] for pin in need.selection.pins), *need.built) for need in needs]
     wanted = [
         (wheel, environment_layout(target))
-        for target, need in zip(targets, needs, strict=True)
-        for wheel in (*(stored[_key(pin)] for pin in need.selection.pins), *need.built)
+        for target, own in zip(targets, wheels, strict=True)
+        for wheel in own
     ]
     with ports.store.planning(wanted), _threads(len(targets), ports) as pool:
-        return tuple(pool.map(made, targets, needs))
+        return tuple(pool.map(partial(_pack_target, work), targets, wheels, needs))
 
 
 @contextlib.contextmanager
@@ -392,11 +391,10 @@ def _key(pin: Pin) -> str:
 
 
 def _pack_target(
-    work: _Work, target: Target, fetched: tuple[StoredWheel, ...], needs: _Needs
+    work: _Work, target: Target, wheels: tuple[StoredWheel, ...], needs: _Needs
 ) -> Packed:
     project, settings, app = work.project, work.settings, work.app
     built = needs.built
-    wheels = (*fetched, *built)
     artifacts: list[Artifact] = []
     bundle: list[ArchiveFacts] = []
     for layer in _layers(work, target, wheels):

@@ -344,12 +344,12 @@ def test_links_that_lead_outside_are_left_out(tmp_path: Path) -> None:
 
 
 def test_links_inside_are_followed_but_not_round(tmp_path: Path) -> None:
-    root = tree(tmp_path / "root", ("main.py", "shared/x.py", "jobs/a.py"))
+    root = tree(tmp_path / "root", ("main.py", "common/x.py", "jobs/a.py"))
     (root / "jobs" / "b.py").symlink_to("a.py")
-    (root / "jobs" / "shared").symlink_to("../shared")
+    (root / "jobs" / "common").symlink_to("../common")
     (root / "jobs" / "round").symlink_to("..")
     (root / "itself").symlink_to("itself")
-    assert packed(root) == ["jobs/a.py", "jobs/b.py", "jobs/shared/x.py", "main.py", "shared/x.py"]
+    assert packed(root) == ["common/x.py", "jobs/a.py", "jobs/b.py", "jobs/common/x.py", "main.py"]
 
 
 @pytest.mark.parametrize(
