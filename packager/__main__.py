@@ -4,23 +4,13 @@ import os
 import sys
 import traceback
 
-from typer.exceptions import TyperException
-
 from packager.console import show_bug, show_error, show_interrupted
 from packager.errors import ConfigError, ExitCode, PackagerError
 
 
 def main() -> None:
-    from packager.cli import app
-
     try:
-        code = app(standalone_mode=False)
-        if code == ExitCode.INTERRUPTED:  # typer has turned the interrupt into this
-            raise KeyboardInterrupt
-        sys.exit(code)
-    except TyperException as error:
-        show_error(_usage(error))
-        sys.exit(ExitCode.CONFIG)
+        sys.exit(_run())
     except PackagerError as error:
         if os.environ.get("PACKAGER_DEBUG"):
             traceback.print_exception(error)
@@ -38,7 +28,22 @@ def main() -> None:
         sys.exit(ExitCode.BUG)
 
 
-def _usage(error: TyperException) -> PackagerError:
+def _run() -> int:
+    # Imported here, where an interrupt is told as one: it takes half of many a command's time.
+    from typer.exceptions import TyperException
+
+    from packager.cli import app
+
+    try:
+        code: int = app(standalone_mode=False)
+    except TyperException as error:
+        raise _usage(error) from error
+    if code == ExitCode.INTERRUPTED:  # typer has turned the interrupt into this
+        raise KeyboardInterrupt
+    return code
+
+
+def _usage(error: Exception) -> PackagerError:
     """A wrong word on the command line, told as every other error."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "packager"

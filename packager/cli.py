@@ -9,6 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packager import __version__
+from packager.cli_image import image
+from packager.cli_options import (
+    Arch,
+    BaseImage,
+    CleanRoom,
+    Conf,
+    EntryPoint,
+    Format,
+    Json,
+    Out,
+    Output,
+    ProjectPath,
+    Python,
+    Quiet,
+    Release,
+    S3Uri,
+    Waive,
+    form_of,
+    pairs,
+    settings_of,
+    show_reports,
+)
 from packager.console import Console
 from packager.errors import ConfigError, ExitCode
 
@@ -27,40 +49,7 @@ app = typer.Typer(
 
 cache = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(cache, name="cache")
-
-ProjectPath = Annotated[
-    Path | None,
-    typer.Argument(metavar="[PATH]", help="Project folder or .py file; else found from here."),
-]
-Release = Annotated[
-    str | None,
-    typer.Option("--release", "-r", metavar="LABEL", help="As in emr-7.13.0."),
-]
-Arch = Annotated[
-    list[str] | None,
-    typer.Option("--arch", "-a", metavar="ARCH", help="amd64 (default), arm64, or all."),
-]
-Python = Annotated[
-    str | None,
-    typer.Option("--python", metavar="X.Y", help="Python, if not the release's own."),
-]
-Out = Annotated[
-    str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the archives [dist].")
-]
-S3Uri = Annotated[
-    str | None,
-    typer.Option("--s3-uri", metavar="URI", help="Where the artifacts are, e.g. s3://bucket/jobs."),
-]
-Conf = Annotated[
-    list[str] | None,
-    typer.Option("--conf", "-c", metavar="KEY=VALUE", help="A Spark property; may be repeated."),
-]
-Waive = Annotated[
-    list[str] | None,
-    typer.Option("--waive", metavar="CODE=REASON", help="Errors of a check to take as they are."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and data only.")]
+app.add_typer(image, name="image")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
@@ -87,7 +76,10 @@ def packager(
         raise typer.Exit(ExitCode.CONFIG)
     if debug:
         os.environ["PACKAGER_DEBUG"] = "1"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # CI cancels with it; clean up too
+    # CI cancels with the one, a closed terminal with the other: clean up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 @app.command()
@@ -101,8 +93,13 @@ def pack(
         typer.Option("--layout", help="layers (default): dependencies and app apart; or single."),
     ] = None,
     entry_point: Annotated[
-        str | None,
-        typer.Option("--entry-point", "-e", metavar="FILE", help="Script that starts the job."),
+        list[str] | None,
+        typer.Option(
+            "--entry-point",
+            "-e",
+            metavar="FILE",
+            help="Script that starts a job, or module:function; may be repeated.",
+        ),
     ] = None,
     extra: Annotated[
         list[str] | None, typer.Option("--extra", metavar="NAME", help="Extra to install.")
@@ -114,16 +111,50 @@ def pack(
     locked: Annotated[
         bool | None, typer.Option("--locked", help="Refuse dependencies that no lock pins.")
     ] = None,
+    venv: Annotated[
+        str | None,
+        typer.Option("--venv", metavar="DIR", help="Pack a virtual environment as it is."),
+    ] = None,
+    builder: Annotated[
+        str | None,
+        typer.Option("--builder", help="wheels, docker, or auto (default): docker where needed."),
+    ] = None,
+    build_package: Annotated[
+        list[str] | None,
+        typer.Option("--build-package", metavar="NAME", help="System package to compile with."),
+    ] = None,
+    dockerfile: Annotated[
+        str | None, typer.Option("--dockerfile", metavar="FILE", help="Dockerfile of your own.")
+    ] = None,
+    no_cache: Annotated[
+        bool | None, typer.Option("--no-cache", help="Take nothing from earlier Docker builds.")
+    ] = None,
+    offline: Annotated[
+        bool | None, typer.Option("--offline", help="Open no connection: use the store alone.")
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", metavar="PATTERN", help="Files a folder's app leaves out."),
     ] = None,
+    slim: Annotated[
+        list[str] | None,
+        typer.Option("--slim", metavar="NAMES", help="Leave out tests, headers, stubs, symbols."),
+    ] = None,
+    byte_code: Annotated[
+        bool | None, typer.Option("--byte-code", help="Pack byte code, for sooner imports.")
+    ] = None,
+    base_image: BaseImage = None,
+    clean_room: CleanRoom = None,
     out: Out = None,
     s3_uri: S3Uri = None,
     conf: Conf = None,
     waive: Waive = None,
     cache_dir: Annotated[
         str | None, typer.Option("--cache-dir", metavar="DIR", help="Folder of the wheel store.")
+    ] = None,
+    cache_size: Annotated[
+        str | None,
+        typer.Option("--cache-size", metavar="SIZE", help="What it may take [10GB]; or none."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print what was found and why; build nothing.")
@@ -135,7 +166,8 @@ def pack(
 
     Prints sparkSubmitParameters on standard output, a line for each architecture.
     """
-    from packager.adapters import connect
+    from packager.adapters import connect, store_root
+    from packager.adapters.limit import in_use
     from packager.pipeline import pack as run_pack
 
     console = Console(quiet=quiet, json=json)
@@ -148,24 +180,38 @@ def pack(
         "extras": extra,
         "groups": group,
         "locked": locked,
+        "offline": offline,
+        "venv": venv and str(Path.cwd() / venv),
+        "builder": builder,
+        "build_packages": build_package,
+        "dockerfile": dockerfile,
+        "no_cache": no_cache,
         "exclude": exclude,
+        "slim": slim and ",".join(slim),
+        "byte_code": byte_code,
+        "base_image": base_image,
+        "clean_room": clean_room,
         "out": out,
         "s3_uri": s3_uri,
         "conf": _conf(conf),
-        "waivers": _pairs("--waive", "CODE=REASON", waive),
+        "waivers": pairs("--waive", "CODE=REASON", waive),
         "cache_dir": cache_dir,
+        "cache_size": cache_size,
     }
-    project, settings = _settings(path, flags)
-    assert project is not None  # noqa: S101  # it is required here
+    project, settings = _project_or_environment(path, flags)
     if explain:
         from packager.explain import explanation
 
         console.data(explanation(project, settings))
         return
+    if settings.offline:
+        os.environ["UV_OFFLINE"] = "1"  # uv is started by build backends too
     ports = connect(
         root=project.root, cache_dir=settings.cache_dir, env=os.environ, say=console.say
     )
-    packed = run_pack(project, settings, ports, console.say)
+    root = store_root(settings.cache_dir)
+    with in_use(root, limit=settings.cache_limit, say=console.say):
+        packed = run_pack(project, settings, ports, console.say)
     _show_packed(packed, settings, console)
     if not all(p.report.passed for p in packed):
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
@@ -182,47 +228,39 @@ def validate(
     release: Release = None,
     arch: Arch = None,
     python: Python = None,
+    base_image: BaseImage = None,
+    clean_room: CleanRoom = None,
     waive: Waive = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", "-f", metavar="FORMAT", help="text [default], json, junit, sarif"),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write the report to a file.")
-    ] = None,
+    format_: Format = None,
+    output: Output = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check archives, ours or anyone's, for a release."""
-    from packager.checks import RULES
-    from packager.output import write_text
+    from packager.adapters import clean_room_of
     from packager.recorded import reports_on
-    from packager.reports import formatter
 
-    if json and format_ not in {None, "json"}:
-        raise ConfigError(f"--json and --format {format_} exclude each other", fix="keep one")
-    form = format_ or ("json" if json else "text")
-    write = formatter(form)
+    form = form_of(format_, json=json)
     console = Console(quiet=quiet)
     flags = {
         "release": release,
         "arch": arch,
         "python": python,
-        "waivers": _pairs("--waive", "CODE=REASON", waive),
+        "base_image": base_image,
+        "clean_room": clean_room,
+        "waivers": pairs("--waive", "CODE=REASON", waive),
     }
-    project, settings = _settings(None, flags, required=False)
+    project, settings = settings_of(None, flags, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
-    reports = reports_on(tuple(paths or ()), folder, settings, chosen=flags)
-    failed = [(subject, report) for subject, report in reports if not report.passed]
-    if output is not None:
-        write_text(output, write(reports, RULES), option="--output")
-        (console.warn if failed else console.say)(formatter("text")(reports, RULES))
-    elif form != "text" or not quiet:
-        console.data(write(reports, RULES))
-    elif failed:
-        console.data(write(failed, RULES))
-    if failed:
-        raise typer.Exit(ExitCode.VALIDATION_FAILED)
+    reports = reports_on(
+        tuple(paths or ()),
+        folder,
+        settings,
+        chosen=flags,
+        room=clean_room_of(settings.cache_dir, env=os.environ, say=console.say),
+        say=console.say,
+    )
+    show_reports(reports, form, output, console)
 
 
 @app.command()
@@ -244,6 +282,7 @@ def conf(
     arch: Arch = None,
     s3_uri: S3Uri = None,
     conf: Conf = None,
+    entry_point: EntryPoint = None,
     argument: Annotated[
         list[str] | None,
         typer.Option("--argument", metavar="TEXT", help="Argument of the job; may be repeated."),
@@ -254,7 +293,7 @@ def conf(
     from packager.sparkconf import emitter
 
     emit = emitter(format_)
-    project, settings = _settings(
+    project, settings = settings_of(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
     folder = Path.cwd() if project is None else project.root / settings.out
@@ -267,6 +306,7 @@ def conf(
         s3_uri=settings.s3_uri,
         conf=_conf(conf),
         arguments=argument or (),
+        entry_point=entry_point,
     )
     Console().data(emit(job))
 
@@ -285,6 +325,7 @@ def run(
     release: Release = None,
     arch: Arch = None,
     conf: Conf = None,
+    entry_point: EntryPoint = None,
     spark_home: Annotated[
         Path | None, typer.Option("--spark-home", metavar="DIR", help="Spark to run on.")
     ] = None,
@@ -294,7 +335,9 @@ def run(
 ) -> None:
     """Run packed archives as a job."""
     from packager.adapters.spark import find_java, find_spark, run_local
+    from packager.entrypoints import chosen as chosen_entry_point
     from packager.recorded import find_record, job_of, target_of
+    from packager.sparkconf import require_entry_point
 
     if not local:
         raise ConfigError(
@@ -303,23 +346,26 @@ def run(
             fix="packager run --local",
         )
     console = Console(quiet=quiet)
-    project, settings = _settings(None, {"release": release, "arch": arch}, required=False)
+    project, settings = settings_of(None, {"release": release, "arch": arch}, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
     chosen = settings.arch[0] if arch else None
     if record is None and chosen is None:
         chosen = _host_arch()
     found = find_record(record, folder, release=settings.release, arch=chosen)
     target = target_of(found.record, settings)
-    job = job_of(found, target, s3_uri=None, conf=_conf(conf), arguments=arguments or ())
-    script = found.record.artifact("entry-point")
-    if script is None:
-        raise ConfigError(
-            "the record has no entry point",
-            why="a job starts with a script",
-            fix="set `entry-point` in [tool.packager], or --entry-point, and pack again",
-        )
+    job = job_of(
+        found,
+        target,
+        s3_uri=None,
+        conf=_conf(conf),
+        arguments=arguments or (),
+        entry_point=entry_point,
+    )
+    require_entry_point(job)
+    script = chosen_entry_point(found.record, entry_point)
+    assert script is not None  # noqa: S101  # it is required above
     status = run_local(
-        {a.kind: found.path(a) for a in found.record.artifacts if a is not script},
+        {a.kind: found.path(a) for a in found.record.archives},
         found.path(script),
         job.arguments,
         conf=job.conf.entries,
@@ -377,7 +423,7 @@ def inspect(
             why=f"{len(paths)} paths are given",
             fix="name one, or leave --html out to compare",
         )
-    project, settings = _settings(None, {"release": release, "arch": arch}, required=False)
+    project, settings = settings_of(None, {"release": release, "arch": arch}, required=False)
     folder = Path.cwd() if project is None else project.root / settings.out
     chosen: list[Path | None] = [*paths] if paths else [None]
     found = [
@@ -416,7 +462,7 @@ def releases(
     from packager.releases import find_release, release_json, release_sheet, releases_table
 
     console = Console(json=json)
-    project, settings = _settings(None, {}, required=False)
+    project, settings = settings_of(None, {}, required=False)
     if label is not None and other is not None:
         _show_changes(label, other, project, settings, console)
     elif label is not None:
@@ -458,7 +504,7 @@ def config(path: ProjectPath = None, json: Json = False) -> None:
     """Show settings and where they come from."""
     from packager.settings import OPTIONS
 
-    _, settings = _settings(path, {})
+    _, settings = settings_of(path, {})
     rows = [
         (o.name.replace("_", "-"), getattr(settings, o.name), settings.origins[o.name])
         for o in OPTIONS
@@ -485,15 +531,24 @@ def cache_info(json: Json = False) -> None:
     from packager.adapters import store_root
     from packager.adapters.cache import summary
 
-    _, settings = _settings(None, {}, required=False)
+    _, settings = settings_of(None, {}, required=False)
     found = summary(store_root(settings.cache_dir))
     if json:
-        Console().document({"path": str(found.root), "counts": found.counts, "bytes": found.sizes})
+        Console().document(
+            {
+                "path": str(found.root),
+                "counts": found.counts,
+                "bytes": found.sizes,
+                "limit": settings.cache_limit,
+            }
+        )
         return
     Console().data(f"{found.root}")
     for kind, count in found.counts.items():
         Console().data(f"{kind:<10} {count:>7}  {found.sizes[kind] / 1e6:>10.1f} MB")
     Console().data(f"{'all':<10} {sum(found.counts.values()):>7}  {found.size / 1e6:>10.1f} MB")
+    limit = settings.cache_limit
+    Console().data(f"{'limit':<18}  " + (f"{limit / 1e6:>10.1f} MB" if limit else f"{'none':>13}"))
 
 
 @cache.command("verify")
@@ -502,7 +557,7 @@ def cache_verify() -> None:
     from packager.adapters import store_root
     from packager.adapters.cache import verify
 
-    _, settings = _settings(None, {}, required=False)
+    _, settings = settings_of(None, {}, required=False)
     wrong = verify(store_root(settings.cache_dir))
     for name in wrong:
         Console().data(f"removed {name}: it was not what its hash says")
@@ -522,7 +577,7 @@ def cache_prune(
     from packager.adapters.cache import prune
     from packager.settings import parse_size
 
-    _, settings = _settings(None, {}, required=False)
+    _, settings = settings_of(None, {}, required=False)
     removed, freed = prune(store_root(settings.cache_dir), limit=parse_size(limit))
     Console().say(f"removed {removed}, {freed / 1e6:.1f} MB")
 
@@ -532,45 +587,29 @@ def cache_key(path: ProjectPath = None) -> None:
     """Print a key for CI's cache: it changes when the project's dependencies may have."""
     from packager.adapters.cache import dependencies_digest
 
-    project, settings = _settings(path, {})
+    project, settings = settings_of(path, {})
     assert project is not None  # noqa: S101  # it is required here
     Console().data(f"packager-{dependencies_digest(project)[:20]}-{settings.release or 'any'}")
 
 
-def _settings(
-    path: Path | None, flags: Mapping[str, Any], *, required: bool = True
-) -> "tuple[Project | None, Settings]":
-    from packager.project import find_project
-    from packager.settings import resolve
+def _project_or_environment(
+    path: Path | None, flags: Mapping[str, Any]
+) -> "tuple[Project, Settings]":
+    """A project, or an environment alone where nothing here says that it is one of a project."""
+    from packager.project import environment_alone
+    from packager.venvs import name_of
 
-    cwd = Path.cwd()
-    try:
-        project = find_project(path, cwd)
-    except ConfigError:
-        if required or (cwd / "pyproject.toml").is_file():
-            raise
-        return None, resolve(flags, os.environ, {}, None)
-    settings = resolve(flags, os.environ, project.settings, project.root / "pyproject.toml")
+    project, settings = settings_of(path, flags, required=path is not None)
+    if settings.venv is not None and path is None and not (project and project.described):
+        return environment_alone(name_of(Path(settings.venv)), Path.cwd()), settings
+    if project is None:
+        project, settings = settings_of(path, flags)
+    assert project is not None  # noqa: S101  # it is required here
     return project, settings
 
 
 def _conf(values: list[str] | None) -> Mapping[str, str]:
-    return _pairs("--conf", "KEY=VALUE", values)
-
-
-def _pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]:
-    pairs: dict[str, str] = {}
-    for value in values or ():
-        key, equals, text = value.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"{option} {value!r} is not {form}", fix="write it so")
-        if pairs.get(key, text) != text:
-            raise ConfigError(
-                f"{option} {key} is given twice: {pairs[key]!r} and {text!r}",
-                fix="keep one of them",
-            )
-        pairs[key] = text
-    return pairs
+    return pairs("--conf", "KEY=VALUE", values)
 
 
 def _host_arch() -> str | None:

@@ -2,6 +2,7 @@
 
 `bin/python` is a link to the interpreter the release has. The environment is a virtual environment
 without a build machine: `pyvenv.cfg` names the directory of that interpreter and nothing else.
+Where the release lacks the Python, the link leads to a bundled one, and there is no `pyvenv.cfg`.
 """
 
 import io
@@ -9,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from packager.facts import HEAD_BYTES, Member, Observation, observe
+from packager.standalone import ALIAS, start_members
 from packager.tarball import FILE_MODE, Content, Span, Stored, Symlink, TarMember
 from packager.target import Target
 from packager.wheels import Layout
@@ -29,15 +31,13 @@ def environment_layout(target: Target) -> Layout:
     )
 
 
-def skeleton(target: Target, *, with_app_layer: bool) -> tuple[TarMember, ...]:
-    """The files of an empty environment."""
-    interpreter = PurePosixPath(target.interpreter.path)
-    # The keys that the standard library's `site` reads, and what tools show as the version.
-    config = (
-        f"home = {interpreter.parent}\n"
-        f"include-system-site-packages = false\n"
-        f"version = {target.python}\n"
-    )
+def skeleton(
+    target: Target, *, with_app_layer: bool, with_python_layer: bool = True
+) -> tuple[TarMember, ...]:
+    """The files of an empty environment.
+
+    Without a layer of its own, a bundled interpreter becomes a part of the environment.
+    """
     link: tuple[TarMember, ...] = ()
     if with_app_layer:
         up = "../" * (len(target.site_packages.split("/")) + 1)
@@ -48,15 +48,35 @@ def skeleton(target: Target, *, with_app_layer: bool) -> tuple[TarMember, ...]:
                 data=f"{up}app\n".encode(),
             ),
         )
+    if target.interpreter is None and not with_python_layer:
+        return (*link, *start_members(target.python))
+    program = bundled_program(target) if target.interpreter is None else target.interpreter.path
     return (
-        Symlink(path="bin/python", link=str(interpreter)),
+        Symlink(path="bin/python", link=program),
         Symlink(path="bin/python3", link="python"),
         Symlink(path=f"bin/python{target.python}", link="python"),
         *link,
         # Fedora's family, Amazon Linux with it, looks for compiled packages in lib64.
         Symlink(path="lib64", link="lib"),
-        Content(path="pyvenv.cfg", mode=FILE_MODE, data=config.encode()),
+        *_config(target),
     )
+
+
+def bundled_program(target: Target) -> str:
+    """From the environment's `bin`, that of an interpreter unpacked beside it."""
+    return f"../../{ALIAS}/bin/python{target.python}"
+
+
+def _config(target: Target) -> tuple[TarMember, ...]:
+    if target.interpreter is None:
+        return ()
+    # The keys that the standard library's `site` reads, and what tools show as the version.
+    text = (
+        f"home = {PurePosixPath(target.interpreter.path).parent}\n"
+        f"include-system-site-packages = false\n"
+        f"version = {target.python}\n"
+    )
+    return (Content(path="pyvenv.cfg", mode=FILE_MODE, data=text.encode()),)
 
 
 def member_facts(member: TarMember) -> Member:

@@ -1,13 +1,17 @@
 """What was found and what will be done with it, as a text. Pure; nothing is built."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import assert_never
 
+from packager.entrypoints import entry_points
+from packager.environment import bundled_program
 from packager.errors import ConfigError
-from packager.pipeline import is_locked
-from packager.project import LOCK_COMMANDS, LOCKS, Project, entry_point, other_locks
+from packager.project import LOCK_COMMANDS, LOCKS, Project, other_locks
+from packager.selection import is_locked
 from packager.settings import OPTIONS, Settings
 from packager.target import Target
+from packager.venvs import find_venv
 
 
 def explanation(project: Project, settings: Settings) -> str:
@@ -21,7 +25,7 @@ def explanation(project: Project, settings: Settings) -> str:
         ("app", _app(project)),
         *_dependencies(project, settings),
         *_targets(settings),
-        ("entry point", _entry_point(project, settings)),
+        *_entry_points(project, settings),
         ("layout", _layout(settings)),
         ("output", str(project.root / settings.out)),
     ]
@@ -42,12 +46,17 @@ def _app(project: Project) -> str:
             return "the files of the folder, for it has no [build-system] and no setup.py"
         case "file":
             return "none beside the entry point, for it is one file"
+        case "none":
+            return "none, for there is no project here"
         case _ as never:
             assert_never(never)
 
 
 def _dependencies(project: Project, settings: Settings) -> Iterator[tuple[str, str]]:
     lock = project.lock
+    if settings.venv is not None:
+        yield "dependencies", _environment(project.root / settings.venv)
+        return
     if lock is None:
         yield "dependencies", "none: there is no lock, no [project] and no setup.py"
     elif not is_locked(project):
@@ -63,6 +72,14 @@ def _dependencies(project: Project, settings: Settings) -> Iterator[tuple[str, s
     yield "groups", ", ".join(settings.groups) or "-"
 
 
+def _environment(root: Path) -> str:
+    try:
+        venv = find_venv(root)
+    except ConfigError as error:
+        return f"none: {error.what}"
+    return f"those installed in {venv.root}, Python {venv.python}"
+
+
 def _targets(settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         targets = settings.targets()
@@ -76,21 +93,27 @@ def _targets(settings: Settings) -> Iterator[tuple[str, str]]:
 def _target(target: Target) -> str:
     try:
         glibc = ".".join(map(str, target.glibc))
-        link = target.interpreter.path
+        own = target.interpreter
     except ConfigError as error:
         return f"{target.release.label} {target.arch.name}, Python {target.python}: {error.what}"
     return (
         f"{target.release.label} {target.arch.name}, Python {target.python}, glibc {glibc},"
-        f" bin/python -> {link}"
+        f" bin/python -> {own.path if own else bundled_program(target)}"
+        f"{'' if own else ', which is bundled'}"
     )
 
 
-def _entry_point(project: Project, settings: Settings) -> str:
+def _entry_points(project: Project, settings: Settings) -> Iterator[tuple[str, str]]:
     try:
-        script = entry_point(project, settings.entry_point)
+        points = entry_points(project, settings.entry_point)
     except ConfigError as error:
-        return f"none: {error.what}"
-    return "-" if script is None else str(script)
+        yield "entry point", f"none: {error.what}"
+        return
+    for point in points:
+        script = f"{point.name}, called by a script that packager writes"
+        yield "entry point", script if point.file is None else str(point.file)
+    if not points:
+        yield "entry point", "-"
 
 
 def _layout(settings: Settings) -> str:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from packager.elf import ELF_MAGIC, DamagedElf, Elf
 from packager.errors import ConfigError
 from packager.secrets import credentials
+from packager.standalone import START
 
 HEAD_BYTES: Final = 512
 """How much of a file decides what it is; enough for a `#!` line."""
@@ -38,7 +39,7 @@ LARGEST_HEADER_BYTES: Final = 16 << 20
 """No name or pax header is longer; a damaged one may claim to be."""
 
 MemberKind = Literal["file", "directory", "symlink", "hardlink", "special"]
-ArchiveKind = Literal["environment", "app"]
+ArchiveKind = Literal["environment", "app", "python"]
 
 
 class Member(NamedTuple):
@@ -324,7 +325,7 @@ def site_path(facts: ArchiveFacts, path: str) -> str | None:
     match facts.kind:
         case "app":
             return path
-        case "environment":
+        case "environment" | "python":
             found = _SITE.match(path.removeprefix(facts.root))
             return path.removeprefix(facts.root)[found.end() :] if found else None
         case unreachable:
@@ -410,7 +411,13 @@ def _pythons(members: tuple[Member, ...], wrapper: str) -> tuple[str, ...]:
 
 
 def detect_kind(members: tuple[Member, ...]) -> ArchiveKind:
-    """An environment shows an interpreter, a `pyvenv.cfg` or a library, be it one level down."""
+    """An environment shows an interpreter, a `pyvenv.cfg` or a library, be it one level down.
+
+    A bundled interpreter is apart from the environment if no package but its own mark is in it.
+    """
+    packages = {m.path.rpartition("/")[2] for m in members if _SITE.match(m.path)}
+    if packages == {f"{START}.pth", f"{START}.py"}:
+        return "python"
     marked = any(_marks_environment(m.path) for m in members) or _wrapper(members)
     return "environment" if marked else "app"
 

@@ -109,6 +109,14 @@ def _finding_from(value: dict[str, Any]) -> Finding:
     return Finding(severity=value["severity"], reason=str(value.get("reason", "")), **texts)
 
 
+def joined(*reports: Report) -> Report:
+    """One report of several, on the same archives."""
+    return Report(
+        checked=tuple(code for report in reports for code in report.checked),
+        findings=tuple(finding for report in reports for finding in report.findings),
+    )
+
+
 def waive(report: Report, waivers: Mapping[str, str]) -> Report:
     """The report with the errors of these codes waived; `waivers` are reasons by code."""
     return replace(
@@ -119,5 +127,7 @@ def waive(report: Report, waivers: Mapping[str, str]) -> Report:
             else f
             for f in report.findings
         ),
-        unneeded=tuple(sorted(waivers.keys() - {f.check for f in report.errors})),
+        unneeded=tuple(
+            sorted((waivers.keys() & set(report.checked)) - {f.check for f in report.errors})
+        ),
     )

@@ -7,7 +7,6 @@ indexes that uv knows, and taken only if its hash is one of the lock's.
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from packaging.pylock import (
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from packager.documents import parse_json, parse_toml
 from packager.errors import ConfigError
 from packager.target import Target
 
@@ -185,7 +185,7 @@ def _poetry(lock: Path, text: str, manifest: str | None, chosen: _Chosen) -> Ite
         written_by = re.match(r"#.*\bPoetry (\d+\.\d+)", text)
         if written_by and Version(written_by[1]) < Version("2.3"):
             hashes.add(_poetry_hash(pyproject, groups=False))
-        if metadata.get("content-hash") not in hashes:
+        if metadata.get("content-hash") not in tuple(hashes):  # what is no text has no hash
             raise _stale(lock, "pyproject.toml", "poetry lock")
     rows = _rows(document, "package")
     groups = {group for row in rows for group in _texts(row, "groups")}
@@ -310,7 +310,7 @@ def _pdm_hash(pyproject: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 def _pipenv(lock: Path, text: str, manifest: str | None, chosen: _Chosen) -> Iterator[_Row]:
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError as error:
         raise _BrokenError(f"it is not JSON: {error}") from error
     if not isinstance(document, Mapping):
@@ -319,7 +319,7 @@ def _pipenv(lock: Path, text: str, manifest: str | None, chosen: _Chosen) -> Ite
     pipfile = _toml(manifest) if manifest is not None else {}
     if "source" in pipfile:  # Pipenv takes one of its own otherwise, which we do not know
         hashes = {_pipfile_hash(pipfile, plain=plain) for plain in (False, True)}
-        if _table(meta, "hash").get("sha256") not in hashes:
+        if _table(meta, "hash").get("sha256") not in tuple(hashes):
             raise _stale(lock, "Pipfile", "pipenv lock")
     _require_known("extra", chosen.extras, (), lock)
     _require_known("dependency group", chosen.groups, set(document) - {"_meta", "default"}, lock)
@@ -474,8 +474,8 @@ def _digest(text: str) -> str:
 
 def _toml(text: str) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise _BrokenError(f"it is not TOML: {error}") from error
 
 

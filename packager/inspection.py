@@ -118,8 +118,7 @@ def inspect(
     ]
     scripts = [
         LayerSize(file=a.file, kind=a.kind, size=a.size, unpacked=a.unpacked, files=1)
-        for a in found.record.artifacts
-        if a.kind == "entry-point"
+        for a in found.record.entry_points
     ]
     return _inspection(found.record.name, layers, scripts)
 

@@ -6,7 +6,6 @@ lock, and uv resolves requirements into one. `packaging` selects from it for a *
 
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
+from packager.documents import parse_toml
 from packager.errors import ConfigError
 from packager.target import PROVIDED, Target
 
@@ -77,6 +77,8 @@ class Missing:
     """Names of the wheels there are."""
     note: str = ""
     """Why its source is no way out."""
+    source: Source | None = None
+    """What Docker could compile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ def select(
     target.
     """
     try:
-        lock = Pylock.from_dict(tomllib.loads(text))
+        lock = Pylock.from_dict(parse_toml(text))
         extras = [canonicalize_name(extra) for extra in extras]
         _require_known("extra", extras, lock.extras or (), origin)
         _require_known("dependency group", groups or (), lock.dependency_groups or (), origin)
@@ -130,7 +132,7 @@ def select(
         InvalidWheelFilename,
         UndefinedComparison,
         UndefinedEnvironmentName,
-        tomllib.TOMLDecodeError,
+        ValueError,
     ) as error:
         raise ConfigError(
             f"{origin} can not be used for {target.release.label} with Python {target.python}",
@@ -144,8 +146,8 @@ def select(
         match file:
             case PackageWheel():
                 pins.append(_pin(package, file, base, origin))
-            case PackageSdist() if file.path == _NOTHING:
-                missing.append(_missing(package, target))
+            case PackageSdist() if _NOTHING in {file.name, file.path}:
+                missing.append(_missing(package, file, target, base))
             case PackageSdist():
                 sources.append(
                     Source(
@@ -197,7 +199,7 @@ def select(
 
 
 _NOTHING: Final = "no file for the target"
-"""Path of the stand-in that `_with_fallback` gives a package."""
+"""Name of the source that `_with_fallback` leaves a package; its path too if there is none."""
 
 
 def _require_known(
@@ -235,7 +237,7 @@ def _with_fallback(package: Package, tags: frozenset[Tag]) -> Package:
     """Let a package that has wheels, but none for the target, be selected all the same.
 
     The selection would end at the first; users want to see all of them. Wheels for other platforms
-    prove that the package is compiled, so its source is no way out either.
+    prove that the package is compiled, so its source is no way out either, but for Docker.
     """
     if package.wheels is None:
         return package
@@ -245,7 +247,8 @@ def _with_fallback(package: Package, tags: frozenset[Tag]) -> Package:
         return replace(package, wheels=wheels)
     if package.sdist is not None and not wheels:
         return package
-    return replace(package, sdist=PackageSdist(path=_NOTHING, hashes={"sha256": ""}))
+    stand_in = package.sdist or PackageSdist(path=_NOTHING, hashes={"sha256": ""})
+    return replace(package, sdist=replace(stand_in, name=_NOTHING))
 
 
 def _build_number(wheel: PackageWheel) -> tuple[BuildTag, str, str]:
@@ -340,16 +343,24 @@ def _inner(package: Package, subdirectory: str | None, origin: Path) -> str | No
     return subdirectory
 
 
-def _missing(package: Package, target: Target) -> Missing:
+def _missing(package: Package, file: PackageSdist, target: Target, base: Path) -> Missing:
+    version, sha256 = _version(package), file.hashes.get("sha256")
+    source = Source(
+        name=package.name,
+        version=version,
+        location=_location(file.url, file.path, base),
+        sha256=sha256,
+    )
     return Missing(
         name=package.name,
-        version=_version(package),
+        version=version,
         target=f"{target.release.label} {target.arch.name} Python {target.python}",
         available=tuple(w.filename for w in package.wheels or ()),
+        source=source if sha256 else None,
     )
 
 
-def missing_error(missing: Sequence[Missing]) -> ConfigError:
+def missing_error(missing: Sequence[Missing], *, way_out: str = "") -> ConfigError:
     """All packages without a wheel at once, each with what there is."""
     lines = [f"{f'{m.name} {m.version}'.rstrip()} for {m.target}: {_available(m)}" for m in missing]
     names = sorted({m.name for m in missing})
@@ -357,7 +368,7 @@ def missing_error(missing: Sequence[Missing]) -> ConfigError:
         f"no wheel for the target: {', '.join(names)}",
         why="\n       ".join(lines),
         fix="pin a version that has one, choose a release with another Python or C library,"
-        " or leave the package out",
+        f" or leave the package out{way_out}",
     )
 
 
@@ -390,7 +401,7 @@ def _lines(path: Path, seen: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
         raise ConfigError(f"{path} includes itself", fix="remove one of the `-r` lines")
     try:
         text = path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
         including = f"{seen[-1]} includes it; " if seen else ""
         raise ConfigError(f"{path} can not be read", why=f"{including}{error}") from error
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():

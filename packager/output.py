@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from packager.errors import CommandError, ConfigError
+from packager.leftovers import is_left, mark
 from packager.tarball import FILE_MODE
 
 UNFINISHED: Final = ".packager-"
-"""How files begin that are not whole yet; the number of the process that writes them follows."""
+"""How files begin that are not whole yet; the mark of the process that writes them follows."""
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def new_file(
     folder: Path, *, option: str = "--out"
 ) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
     """A file under a temporary name, which `settle` gives its own; without that, it vanishes."""
-    number, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{os.getpid()}-", dir=folder)
+    number, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{mark()}", dir=folder)
     temporary = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
@@ -40,6 +41,16 @@ def new_file(
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, unless it stands there with this content already."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    with new_file(path.parent) as (file, settle):
+        file.write(data)
+        settle(path)
+
+
 def write_text(path: Path, text: str, *, option: str) -> None:
     """Write a file that the user named with `option`, whole or not at all."""
     require_writable(path.parent, option=option)
@@ -52,9 +63,9 @@ def require_writable(folder: Path, *, option: str = "--out") -> None:
     """Make `folder`, and raise `ConfigError` if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        _sweep(folder)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            now = os.fstat(file.fileno()).st_mtime
+        _sweep(folder, now)
     except OSError as error:
         raise ConfigError(
             f"nothing can be written to {folder}",
@@ -63,19 +74,9 @@ def require_writable(folder: Path, *, option: str = "--out") -> None:
         ) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes left that were killed before they could."""
+def _sweep(folder: Path, now: float) -> None:
+    """Remove what processes left that were killed before they could. `now` is the folder's time."""
     for left in folder.glob(f"{UNFINISHED}*"):
-        number = left.name.removeprefix(UNFINISHED).partition("-")[0]
-        if number.isdecimal() and not _alive(int(number)):
-            left.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with contextlib.suppress(FileNotFoundError):  # it has just been given its own name
+            if is_left(left.name.removeprefix(UNFINISHED), now - left.stat().st_mtime):
+                left.unlink()

@@ -1,14 +1,16 @@
 """What the pipeline needs of the outside world. Adapters and the tests' fakes satisfy these."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from packager.facts import Member, Observation
+from packager.cleanroom import RoomFacts
+from packager.dockerbuild import Recipe
+from packager.errors import CommandError
+from packager.facts import Observation
 from packager.lockfiles import Pin, Source
-from packager.tarball import Plan
+from packager.tarball import TarMember
 from packager.target import Target
 from packager.wheels import Layout
 
@@ -21,17 +23,25 @@ class StoredWheel:
     filename: str
     sha256: str
     size: int
+    changed_ns: int | None = None
+    """The file's time of change when it was found sound, if anybody else can write to it."""
+
+
+def gone(wheel: StoredWheel, error: OSError) -> CommandError:
+    return CommandError(
+        f"{wheel.filename} is gone from the store",
+        why=error.strerror or str(error),
+        fix="something removed it meanwhile: pack again",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedWheel:
+class InstalledWheel:
     """A wheel as a part of a layer."""
 
     wheel: StoredWheel
-    plan: Plan
-    members: tuple[Member, ...]
-    crcs: Mapping[str, int]
-    """CRC-32 of each file, by path: two wheels may bring the same file if it is the same."""
+    members: tuple[TarMember, ...]
+    """Sorted by path; the data of most lie in the wheel."""
     observations: tuple[Observation, ...]
 
 
@@ -76,20 +86,68 @@ class WheelStore(Protocol):
         Raise `ConfigError` for a wrong hash or a broken wheel, `CommandError` for the network.
         """
 
-    def planning(
-        self, wanted: Sequence[tuple[StoredWheel, Layout]]
-    ) -> AbstractContextManager[None]:
-        """A context in which these may be planned ahead of `planned`, by other processors."""
-
-    def planned(
-        self, wheel: StoredWheel, layout: Layout, *, leave_out: frozenset[str] = frozenset()
-    ) -> PlannedWheel:
-        """How the wheel becomes part of a layer; kept."""
+    def installed(self, wheel: StoredWheel, layout: Layout) -> InstalledWheel:
+        """How the wheel becomes part of a layer."""
 
     def recall(self, kind: str, key: str) -> str | None:
         """A text remembered under a key, if there is one."""
 
     def remember(self, kind: str, key: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledPython:
+    """An interpreter of its own, for a release that lacks it."""
+
+    version: str
+    """All of it, e.g. `3.12.11`."""
+    build: StoredWheel
+    """As it was downloaded."""
+    part: InstalledWheel
+    """The build as a part of a layer."""
+
+
+class Pythons(Protocol):
+    """Finds standalone builds of CPython."""
+
+    def installed(self, target: Target) -> BundledPython:
+        """The newest build of the target's Python, verified.
+
+        Raise `ConfigError` where there is none or its hash is wrong, `CommandError` for the
+        network.
+        """
+
+
+class ByteCompiler(Protocol):
+    """Makes byte code with a Python of the target's minor version."""
+
+    def version(self, python: str) -> str:
+        """All of that Python's version, e.g. `3.11.7`. Raise `ToolError` where there is none."""
+
+    def compiled(self, parts: Sequence[InstalledWheel], python: str) -> tuple[InstalledWheel, ...]:
+        """The byte code of each part, whose members are modules; of those that compile.
+
+        Same modules and same version, same bytes. Raise `ToolError` as `version` does.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stripped:
+    """Files of a wheel that are smaller without their symbols."""
+
+    part: InstalledWheel
+    rows: Mapping[str, tuple[str, int]]
+    """By path: the hash as `RECORD` writes it, and the size."""
+
+
+class SymbolStripper(Protocol):
+    """Takes out of ELF files what no loader reads."""
+
+    def stripped(self, part: InstalledWheel) -> Stripped:
+        """Those members of the part, all of them ELF files, that become smaller.
+
+        Raise `CommandError` where the disk refuses them.
+        """
 
 
 class Builder(Protocol):
@@ -106,13 +164,85 @@ class Builder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToCompile:
+    """A source that Docker is to make a wheel of."""
+
+    source: Source
+    key: str | None = None
+    """Of the content of a folder; sources that a lock settles have their own."""
+
+
+class EnvironmentBuilder(Protocol):
+    """Builds in Docker, in the operating system of the target."""
+
+    def recipe(
+        self,
+        target: Target,
+        *,
+        base_image: str,
+        dockerfile: Path | None,
+        build_packages: Sequence[str],
+        fresh: bool,
+    ) -> Recipe:
+        """How to build for the target, with the digest that the base image has now.
+
+        Raise `ToolError` where no engine is there that can, `ConfigError` for a base image or a
+        Dockerfile that does not serve.
+        """
+
+    def compiled(self, sources: Sequence[ToCompile], recipe: Recipe) -> tuple[StoredWheel, ...]:
+        """A wheel of each source, recalled where it was compiled by the same recipe before.
+
+        Raise `CommandError` with the end of the failed step's output.
+        """
+
+    def environment(self, wheels: Sequence[StoredWheel], recipe: Recipe) -> InstalledWheel:
+        """The wheels installed and relocated in Docker, as one part of a layer; recalled."""
+
+    def python(self, recipe: Recipe) -> BundledPython:
+        """The target's Python of the base image, made to run anywhere; recalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomArchive:
+    """An archive that is to be tried out."""
+
+    kind: str
+    """Name of the folder that it is unpacked in, e.g. `environment`."""
+    path: Path
+    sha256: str
+
+
+class CleanRoom(Protocol):
+    """A container of the release's image, without a network, for archives to be tried out in."""
+
+    def possible(self) -> bool:
+        """Whether there may be an engine, as far as that is told without asking it."""
+
+    def try_out(
+        self, archives: Sequence[RoomArchive], target: Target, *, image: str, pull: bool
+    ) -> RoomFacts:
+        """Unpack them as a job would, import all, run a Spark job; or recall how that went.
+
+        Raise `ToolError` where there is no engine that can do it, `ConfigError` for an image that
+        is not fit, `CommandError` where the engine fails on the way.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that a pack needs."""
 
     resolver: Resolver
     store: WheelStore
     builder: Builder
+    pythons: Pythons
+    docker: EnvironmentBuilder
+    byte_compiler: ByteCompiler
+    symbols: SymbolStripper
     stop: Callable[[], None]
     """End what runs in other threads, since nobody will take its result."""
     commit: Callable[[Path], str] = lambda _: ""
     """The commit a folder is at; empty where none is known."""
+    room: CleanRoom | None = None
+    """None where archives are not to be tried out."""

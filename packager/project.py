@@ -7,6 +7,7 @@ What is packed as the app:
   a `.py` file                    that file
   `[build-system]` or `setup.py`  the wheel that its build backend makes
   anything else                   the folder's files
+With `--venv` and without a path or a `pyproject.toml`, there is no project, and no app.
 
 Where dependencies come from: `LOCKS`, then `[project]` or `setup.py` without a lock.
 """
@@ -15,16 +16,16 @@ import fnmatch
 import hashlib
 import os
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from packager.documents import parse_toml
 from packager.errors import ConfigError
 
 ForeignKind = Literal["poetry.lock", "pdm.lock", "Pipfile.lock"]
@@ -77,7 +78,7 @@ class Project:
     """Normalised (PEP 503) and ASCII, since it becomes part of file names and S3 keys."""
     version: str | None
     requires_python: SpecifierSet | None
-    app: Literal["wheel", "folder", "file"]
+    app: Literal["wheel", "folder", "file", "none"]
     file: Path | None
     """The `.py` file of a project that is one."""
     lock: Path | None
@@ -88,6 +89,13 @@ class Project:
     """`[project] dependencies`, as written."""
     settings: Mapping[str, Any]
     """`[tool.packager]`."""
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    """`[project.scripts]`: names of commands and their `module:function`."""
+
+    @property
+    def described(self) -> bool:
+        """Whether it has a `pyproject.toml`, and is not a project for its files alone."""
+        return self.file is None and (self.root / "pyproject.toml").is_file()
 
 
 def find_project(path: Path | None, cwd: Path) -> Project:
@@ -118,11 +126,28 @@ def find_project(path: Path | None, cwd: Path) -> Project:
     return _folder(root)
 
 
+def environment_alone(name: str, cwd: Path) -> Project:
+    """What takes a project's place where an environment is packed without one."""
+    return Project(
+        root=cwd,
+        name=plain_name(name),
+        version=None,
+        requires_python=None,
+        app="none",
+        file=None,
+        lock=None,
+        lock_kind=None,
+        dynamic=False,
+        requirements=(),
+        settings={},
+    )
+
+
 def _folder(root: Path) -> Project:
     document = read_toml(root / "pyproject.toml") if (root / "pyproject.toml").is_file() else {}
     setup = (root / "setup.py").is_file()
     lock, kind = _lock(root, document, setup=setup)
-    if not document and not setup and lock is None and not any(root.glob("*.py")):
+    if not document and not setup and lock is None and not list(root.glob("*.py")):
         raise ConfigError(
             f"{root} is not a Python project",
             why="it has no pyproject.toml, setup.py, requirements.txt or .py file",
@@ -147,6 +172,7 @@ def _folder(root: Path) -> Project:
         lock_kind=kind,
         dynamic=setup or "project" not in document or bool(table.get("dynamic")),
         requirements=_texts(table.get("dependencies", [])),
+        scripts=_scripts(table.get("scripts", poetry.get("scripts"))),
         settings=_table(tool, "packager", root, "tool."),
     )
 
@@ -172,13 +198,13 @@ def read_toml(path: Path) -> Mapping[str, Any]:
     """Raise `ConfigError` with file, line and column where it is not TOML."""
     text = read_text(path)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except ValueError as error:
         last = f"line {len(text.splitlines())}, the end of the file"
         raise ConfigError(
             f"{path} is not valid TOML",
             why=str(error).replace("end of document", last),
-            fix="mend the line it names",
+            fix="mend the line it names" if " line " in str(error) else "mend it",
         ) from error
 
 
@@ -207,6 +233,13 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
+def _scripts(value: object) -> Mapping[str, str]:
+    """Those that are texts; of others the build backend tells better."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
+
+
 def _requires_python(table: Mapping[str, Any], root: Path) -> SpecifierSet | None:
     value = table.get("requires-python")
     if value is None:
@@ -230,30 +263,6 @@ def plain_name(name: str) -> str:
     return plain or "app"
 
 
-def entry_point(project: Project, setting: str | None) -> Path | None:
-    """The script that starts the job.
-
-    Raise `ConfigError` if it does not exist or lies outside the project.
-    """
-    if setting is None:
-        return project.file
-    path = Path(os.path.normpath(project.root / setting))
-    if not path.resolve().is_relative_to(project.root.resolve()):
-        raise ConfigError(
-            f"the entry point {setting} lies outside the project",
-            why=f"the project is {project.root}",
-            fix="name a file of the project",
-        )
-    if not path.is_file():
-        scripts = ", ".join(sorted(p.name for p in project.root.glob("*.py"))) or "none"
-        raise ConfigError(
-            f"the entry point {setting} does not exist",
-            why=f"looked for {path}; scripts at the top of the project: {scripts}",
-            fix="correct `entry-point` in [tool.packager], or --entry-point",
-        )
-    return path
-
-
 def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosixPath, ...]:
     """The files of a project that is packed as a folder, relative to it, sorted.
 
@@ -261,7 +270,7 @@ def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosi
     """
     if project.file is not None:
         return (PurePosixPath(project.file.name),)
-    return tuple(
+    found = tuple(
         sorted(
             path
             for path in _walk(project.root)
@@ -274,6 +283,15 @@ def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosi
             )
         )
     )
+    for path in found:
+        shown = str(path).encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
+        if shown != str(path):
+            raise ConfigError(
+                f"the name of {shown} is not UTF-8",
+                why="names in archives are, and the job would not find the file by another",
+                fix="rename it, or leave it out: --exclude",
+            )
+    return found
 
 
 def _walk(root: Path, *, hidden: bool = False) -> Iterator[PurePosixPath]:
@@ -319,7 +337,7 @@ def source_digest(root: Path, leave_out: Path | None = None) -> str:
         if leave_out is not None and file.is_relative_to(leave_out):
             continue
         status = file.stat()
-        digest.update(f"{path}\0{status.st_mode & 0o111}\0".encode())
+        digest.update(f"{path}\0{status.st_mode & 0o111}\0".encode(errors="surrogateescape"))
         if status.st_size > LARGE:
             digest.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
         else:

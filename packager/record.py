@@ -6,16 +6,19 @@ gives the same record.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast, get_args
+from dataclasses import asdict, dataclass, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
+from packager.documents import parse_json
 from packager.errors import ConfigError
 
 FORMAT: Final = 1
 SUFFIX: Final = ".packager.json"
 
-ArtifactKind = Literal["environment", "app", "entry-point"]
+ArtifactKind = Literal["environment", "app", "python", "entry-point"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Artifact:
     """Bytes."""
     unpacked: int
     """Bytes on the worker's disk."""
+    name: str = ""
+    """Of an entry point, as the project names it; older records lack it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,32 @@ class RecordedWheel:
     filename: str
     sha256: str | None
     """None for one built here: its bytes may carry times, and only its files are packed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBuild:
+    """The build of CPython that was bundled."""
+
+    version: str
+    filename: str
+    sha256: str
+    """Of the archive that was downloaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRoom:
+    """Where and how the archives were tried out; what failed there is in the report."""
+
+    image: str
+    digest: str
+    """Of the image that was used."""
+    platform: str
+    emulated: bool
+    modules: int
+    """Imported, or tried."""
+    scripts: int
+    spark_job: bool
+    """Whether a Spark job was run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +84,19 @@ class Record:
     python: str
     layout: str
     builder: str
+    base_image: str = ""
+    """Reference and digest of the image that Docker built in; empty where it had no part."""
     lock: str | None
     """Name of the file that pinned the dependencies."""
     lock_sha256: str | None
     commit: str = ""
     """What git has the project at; `-dirty` at its end where tracked files differ from it."""
+    interpreter: RecordedBuild | None = None
+    """None where the environment links to the release's own."""
+    slim: tuple[str, ...] = ()
+    """What wheels were packed without, by the names of the settings."""
+    byte_code: str = ""
+    """The version of the Python that made it, e.g. `3.11.7`; empty where none is packed."""
     wheels: tuple[RecordedWheel, ...]
     dropped: tuple[str, ...]
     """Packages left out since EMR brings them."""
@@ -66,6 +105,7 @@ class Record:
     """The project's own Spark properties."""
     report: Mapping[str, Any]
     """The outcome of the checks, as `findings.Report.to_json` writes it."""
+    clean_room: RecordedRoom | None = None
 
     @property
     def name(self) -> str:
@@ -75,40 +115,76 @@ class Record:
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
         return next((a for a in self.artifacts if a.kind == kind), None)
 
+    @property
+    def archives(self) -> tuple[Artifact, ...]:
+        """What is unpacked on the workers."""
+        return tuple(a for a in self.artifacts if a.kind != "entry-point")
+
+    @property
+    def entry_points(self) -> tuple[Artifact, ...]:
+        return tuple(a for a in self.artifacts if a.kind == "entry-point")
+
 
 def to_text(record: Record) -> str:
     document = {"format": FORMAT, **asdict(record)}
     if not record.commit:  # records from before there was one stay as they are
         del document["commit"]
+    if record.clean_room is None:
+        del document["clean_room"]
+    for artifact in document["artifacts"]:
+        if not artifact["name"]:
+            del artifact["name"]
+    if record.interpreter is None:
+        del document["interpreter"]
+    if not record.base_image:
+        del document["base_image"]
+    if not record.slim:
+        del document["slim"]
+    if not record.byte_code:
+        del document["byte_code"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def from_text(text: str, where: str) -> Record:
     """Raise `ConfigError` where `text`, found at `where`, is no record this version reads."""
     try:
-        document = cast("dict[str, Any]", json.loads(text))
-        if document.pop("format") != FORMAT:
+        document = parse_json(text)
+        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
-        artifacts = tuple(Artifact(**artifact) for artifact in document.pop("artifacts"))
-        if any("/" in a.file or a.file in {"", ".", ".."} for a in artifacts):
+        record: Record = _typed(Record, document, "it")
+        if any({"/", "\0"} & set(a.file) or a.file in {"", ".", ".."} for a in record.artifacts):
             raise ValueError("an artifact lies in another folder")
-        if unknown := {a.kind for a in artifacts} - set(get_args(ArtifactKind)):
-            raise ValueError(f"an artifact is of no known kind: {unknown}")
-        texts = [document[key] for key in ("project", "release", "arch", "python")]
-        texts += [document.get("commit", ""), *document["conf"].values()]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a value that is to be a text is not")
-        return Record(
-            **{
-                **document,
-                "artifacts": artifacts,
-                "wheels": tuple(RecordedWheel(**wheel) for wheel in document.pop("wheels")),
-                "dropped": tuple(document.pop("dropped")),
-            }
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if not re.fullmatch(r"\d+\.\d+", record.python):
+            raise ValueError(f"`python` is {record.python!r}, which is no minor version")
+    except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{where} is not a record of packager",
             why=str(error),
             fix="make it again: packager pack",
         ) from error
+    return record
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """`value` as the type `kind` of a field, of the sorts that a record is made of."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        (kind,) = (k for k in inner if k is not NoneType)
+        return None if value is None else _typed(kind, value, name)
+    match value:
+        case _ if kind is Any:
+            return value
+        case dict() if isinstance(kind, type) and is_dataclass(kind):
+            hints = get_type_hints(kind)
+            return kind(**{k: _typed(hints.get(k, Any), v, k) for k, v in value.items()})
+        case dict() if origin is Mapping:
+            return {k: _typed(inner[1], v, name) for k, v in value.items()}
+        case list() if origin is tuple:
+            return tuple(_typed(inner[0], v, name) for v in value)
+        case str() if kind is str or (origin is Literal and value in inner):
+            return value
+        case bool() if kind is bool:
+            return value
+        case int() if kind is int and type(value) is int and 0 <= value < 1 << 63:
+            return value
+    raise TypeError(f"`{name}` is {value!r:.40}, which it can not be")

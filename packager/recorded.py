@@ -1,14 +1,16 @@
 """What was packed before: records on disk, their archives judged again, their configuration."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager.checks import check_archives
+from packager.entrypoints import chosen, entry_point_names
 from packager.errors import ConfigError
 from packager.facts import ArchiveFacts, ArchiveKind, read_archive
-from packager.findings import Report, waive
+from packager.findings import Report
+from packager.judgement import judge
+from packager.ports import CleanRoom, RoomArchive
 from packager.project import read_text
 from packager.record import SUFFIX, Artifact, Record, from_text
 from packager.releases import find_release, limits
@@ -66,17 +68,24 @@ def target_of(record: Record, settings: Settings) -> Target:
     )
 
 
-def validate_record(found: Found, target: Target) -> Report:
+def validate_record(
+    found: Found,
+    target: Target,
+    settings: Settings,
+    *,
+    room: CleanRoom | None,
+    say: Callable[[str], None],
+) -> Report:
     """Read a record's archives again and judge them.
 
     Raise `ConfigError` where one is missing or is not the one that the record describes.
     """
     facts = []
+    archives = []
     for artifact in found.record.artifacts:
         path = found.path(artifact)
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_of(path)
         except OSError as error:
             raise ConfigError(
                 f"{path} can not be read",
@@ -91,7 +100,13 @@ def validate_record(found: Found, target: Target) -> Report:
             )
         if artifact.kind != "entry-point":
             facts.append(read_facts(path, artifact.kind))
-    return check_archives(tuple(facts), target)
+            archives.append(RoomArchive(kind=artifact.kind, path=path, sha256=digest))
+    return judge(tuple(facts), archives, target, settings, room=room, say=say).report
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:
@@ -113,8 +128,12 @@ def job_of(
     s3_uri: str | None,
     conf: Mapping[str, str],
     arguments: Sequence[str],
+    entry_point: str | None = None,
 ) -> Job:
-    """What the emitters need. Locations are the local files, or their keys under `s3_uri`."""
+    """What the emitters need. Locations are the local files, or their keys under `s3_uri`.
+
+    Raise `ConfigError` where the record has no such `entry_point`.
+    """
     record = found.record
 
     def location(artifact: Artifact) -> str:
@@ -122,15 +141,17 @@ def job_of(
             return f"{s3_uri}/{artifact.file}"
         return local_uri(str(found.path(artifact).resolve()))
 
-    script = record.artifact("entry-point")
+    script = chosen(record, entry_point)
+    several = len(record.entry_points) > 1
     return Job(
         conf=conf_for_archives(
-            [(a.kind, location(a)) for a in record.artifacts if a.kind != "entry-point"],
+            [(a.kind, location(a)) for a in record.archives],
             {**record.conf, **conf},
         ),
         entry_point=location(script) if script else None,
+        choices=entry_point_names(record),
         arguments=tuple(arguments),
-        name=record.project,
+        name=f"{record.project} {script.name}" if script and several else record.project,
         release=record.release,
         architecture=target.arch.emr,
         limits=limits(),
@@ -138,7 +159,13 @@ def job_of(
 
 
 def reports_on(
-    paths: Sequence[Path], folder: Path, settings: Settings, *, chosen: Mapping[str, object]
+    paths: Sequence[Path],
+    folder: Path,
+    settings: Settings,
+    *,
+    chosen: Mapping[str, object],
+    room: CleanRoom | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[tuple[str, Report]]:
     """Judge records, and archives of anyone's for the target that the settings name.
 
@@ -162,15 +189,25 @@ def reports_on(
         ]
         if not found:
             raise ConfigError(f"no record in {folder} fits", fix="leave --release and --arch out")
-    reports = [(f.record.name, validate_record(f, target_of(f.record, settings))) for f in found]
+    reports = [
+        (
+            f.record.name,
+            validate_record(f, target_of(f.record, settings), settings, room=room, say=say),
+        )
+        for f in found
+    ]
     if archives:
         bundle = tuple(read_facts(path) for path in archives)
-        for target in settings.targets():
-            names = ", ".join(path.name for path in archives)
-            reports.append(
-                (
-                    f"{names} for {target.release.label} {target.arch.name}",
-                    check_archives(bundle, target),
-                )
+        files = [
+            RoomArchive(kind=facts.kind, path=path, sha256=sha256_of(path))
+            for facts, path in zip(bundle, archives, strict=True)
+        ]
+        names = ", ".join(path.name for path in archives)
+        reports += [
+            (
+                f"{names} for {target.release.label} {target.arch.name}",
+                judge(bundle, files, target, settings, room=room, say=say).report,
             )
-    return [(subject, waive(report, settings.waivers)) for subject, report in reports]
+            for target in settings.targets()
+        ]
+    return reports

@@ -47,7 +47,7 @@ def _verdict(report: Report) -> str:
         if found
     ]
     counts += [f"{len(report.waived)} waived"] if report.waived else []
-    ran = f"{len(report.checked)} checks"
+    ran = f"{len(report.checked)} check{'s' * (len(report.checked) != 1)}"
     return f"{'passed' if report.passed else 'failed'}: {', '.join([ran, *counts])}"
 
 

@@ -15,7 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from packager.facts import Distribution
-from packager.record import SUFFIX, Record, RecordedWheel
+from packager.record import SUFFIX, Record, RecordedBuild, RecordedWheel
+from packager.requirements import requirement as parsed
 from packager.target import Target
 
 SBOM_SUFFIX: Final = ".cdx.json"
@@ -62,7 +63,10 @@ def sbom_text(
             "component": _project(record, refs[own]),
             "properties": _properties(record),
         },
-        "components": [_component(wheel, known.get(name)) for name, wheel in wheels.items()],
+        "components": [
+            *(_component(wheel, known.get(name)) for name, wheel in wheels.items()),
+            *([] if record.interpreter is None else [_interpreter(record.interpreter)]),
+        ],
         "dependencies": [
             {
                 "ref": ref,
@@ -85,9 +89,11 @@ def _tool(text: str) -> Json:
 
 def _project(record: Record, ref: str) -> Json:
     version = {"version": record.version} if record.version else {}
+    # Two entry points may be the same file.
+    artifacts = {a.file: a for a in record.artifacts}
     files = [
         {"type": "distribution", "url": quote(a.file), "hashes": _hashes(a.sha256)}
-        for a in record.artifacts
+        for a in artifacts.values()
     ]
     return {
         "type": "application",
@@ -127,6 +133,19 @@ def _component(wheel: RecordedWheel, distribution: Distribution | None) -> Json:
     component["purl"] = _purl(wheel)
     component["properties"] = [{"name": "packager:wheel", "value": wheel.filename}]
     return component
+
+
+def _interpreter(build: RecordedBuild) -> Json:
+    return {
+        "type": "platform",
+        "bom-ref": f"pkg:generic/python@{build.version}",
+        "name": "python",
+        "version": build.version,
+        "hashes": _hashes(build.sha256),
+        "licenses": [{"expression": "PSF-2.0", "acknowledgement": "declared"}],
+        "purl": f"pkg:generic/python@{build.version}",
+        "properties": [{"name": "packager:build", "value": build.filename}],
+    }
 
 
 def _license(distribution: Distribution | None) -> str:
@@ -180,7 +199,7 @@ def _applying(
     ]
     for text in distribution.requires_dist:
         try:
-            requirement = Requirement(text)
+            requirement = parsed(text)
             marker = requirement.marker
             if marker is None or any(marker.evaluate(e) for e in environments):
                 yield requirement

@@ -14,21 +14,31 @@ from packager.target import ARCHES, Target, parse_arch
 Origin = Literal["flag", "environment", "pyproject.toml", "default"]
 Layout = Literal["layers", "single"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("layers", "single")
+Slim = Literal["tests", "headers", "stubs", "symbols"]
+SLIMS: Final[tuple[Slim, ...]] = ("tests", "headers", "stubs", "symbols")
+NO_LIMIT: Final = "none"
+BuilderName = Literal["auto", "wheels", "docker"]
+BUILDERS: Final[tuple[BuilderName, ...]] = ("auto", "wheels", "docker")
+CleanRoomMode = Literal["auto", "require", "off"]
+CLEAN_ROOM_MODES: Final[tuple[CleanRoomMode, ...]] = ("auto", "require", "off")
 TABLES: Final = ("conf", "releases", "waivers")
 """Keys of [tool.packager] that are tables: Spark properties, releases, and reasons by check."""
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a text")
     return value
 
 
 def _texts(value: object) -> tuple[str, ...]:
+    parts = value
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, Sequence) and all(isinstance(part, str) and part for part in value):
-        return tuple(value)
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(parts, Sequence) and all(
+        isinstance(p, str) and p and "\0" not in p for p in parts
+    ):
+        return tuple(parts)
     raise ValueError("a list of texts")
 
 
@@ -39,12 +49,33 @@ def _arches(value: object) -> tuple[str, ...]:
     return names
 
 
-def _layout(value: object) -> Layout:
-    for layout in LAYOUTS:
-        if value == layout:
-            return layout
-    near = difflib.get_close_matches(str(value), LAYOUTS, n=1)
-    raise ValueError(f"one of {', '.join(LAYOUTS)}" + (f" (perhaps {near[0]!r})" if near else ""))
+def _choice(*known: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value in known:
+            return value
+        near = difflib.get_close_matches(str(value), known, n=1)
+        perhaps = f" (perhaps {near[0]!r})" if near else ""
+        raise ValueError(f"one of {', '.join(known)}{perhaps}")
+
+    return parse
+
+
+def _system_packages(value: object) -> tuple[str, ...]:
+    names = _texts(value)
+    # They become words of a command in the build.
+    if not all(re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9@._+:=~/-]*", name) for name in names):
+        raise ValueError("names of packages, as in gcc and libffi-devel")
+    return names
+
+
+def _slim(value: object) -> tuple[Slim, ...]:
+    names = _texts(value)
+    for name in names:
+        if name not in SLIMS:
+            near = difflib.get_close_matches(name, SLIMS, n=1)
+            hint = f" (perhaps {near[0]!r})" if near else ""
+            raise ValueError(f"any of {', '.join(SLIMS)}{hint}")
+    return tuple(name for name in SLIMS if name in names)
 
 
 def _boolean(value: object) -> bool:
@@ -71,12 +102,30 @@ def _s3_uri(value: object) -> str:
     return text.rstrip("/")
 
 
+def _image(value: object) -> str:
+    text = _text(value)
+    # Docker's own grammar is longer; this tells what is surely none.
+    if not re.fullmatch(r"[A-Za-z0-9][\w./:@-]*", text) or text.endswith(("/", ":", "@")):
+        raise ValueError("a reference of an image, as in registry.example/team/spark:7.13.0")
+    return text
+
+
 def parse_size(text: str) -> int:
     """Bytes of a size as people write it: `500MB`, `1.5 GB`. Raise `ConfigError` for others."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", text.strip())
     if match is None:
         raise ConfigError(f"{text!r} is not a size", fix="write it as in 500MB or 5GB")
     return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+
+
+def _limit(value: object) -> str:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    try:
+        if text != NO_LIMIT:
+            parse_size(text)
+    except ConfigError:
+        raise ValueError(f"a size as in 500MB or 5GB, or {NO_LIMIT}") from None
+    return text
 
 
 def _option(help_: str, parse: Callable[[object], Any] = _text, default: Any = None) -> Any:
@@ -91,25 +140,71 @@ class Settings:
     arch: tuple[str, ...] = _option(
         "Architecture: amd64, arm64, or `all`.", _arches, default=("amd64",)
     )
-    python: str | None = _option("Python minor version; the release's own if not given.", _python)
-    layout: Layout = _option("`layers` or `single`.", _layout, default="layers")
-    entry_point: str | None = _option("Script that starts the job, relative to the project.")
+    python: str | None = _option("Python minor version, bundled if not the release's own.", _python)
+    layout: Layout = _option("`layers` or `single`.", _choice(*LAYOUTS), default="layers")
+    entry_point: tuple[str, ...] = _option(
+        "What starts a job: a script of the project or `module:function`; one or several.",
+        _texts,
+        default=(),
+    )
     extras: tuple[str, ...] = _option("Extras of the project to install.", _texts, default=())
     groups: tuple[str, ...] = _option("Dependency groups to install.", _texts, default=())
     locked: bool = _option(
         "Refuse a project whose dependencies no lock pins.", _boolean, default=False
     )
+    venv: str | None = _option(
+        "Virtual environment to pack as it is, instead of what locks and requirements name."
+    )
+    builder: BuilderName = _option(
+        "`wheels`, `docker`, or `auto`: Docker for what has no wheel.",
+        _choice(*BUILDERS),
+        default="auto",
+    )
+    build_packages: tuple[str, ...] = _option(
+        "Packages of the base image's system to compile with.", _system_packages, default=()
+    )
+    dockerfile: str | None = _option("Dockerfile to build with, relative to the project.")
+    no_cache: bool = _option("Take nothing from earlier Docker builds.", _boolean, default=False)
+    offline: bool = _option(
+        "Open no connection: what is needed is in the store, or told.", _boolean, default=False
+    )
     exclude: tuple[str, ...] = _option(
         "Patterns of files that a folder's app leaves out.", _texts, default=()
+    )
+    slim: tuple[Slim, ...] = _option(
+        "What packages do without: `tests`, `headers`, `stubs`, `symbols`.", _slim, default=()
+    )
+    byte_code: bool = _option(
+        "Pack byte code too, made by this machine's Python of the same minor version.",
+        _boolean,
+        default=False,
+    )
+    base_image: str | None = _option(
+        "Image to build and try archives in; the release's own if not given.", _image
+    )
+    clean_room: CleanRoomMode = _option(
+        "Try archives out in the base image: `auto` where it is at hand, `require`, or `off`.",
+        _choice(*CLEAN_ROOM_MODES),
+        default="auto",
     )
     out: str = _option("Folder for the archives, relative to the project.", default="dist")
     s3_uri: str | None = _option("Where the artifacts will be published.", _s3_uri)
     cache_dir: str | None = _option("Folder of the wheel store.")
+    cache_size: str = _option(
+        "What the wheel store may take; what was not used for longest goes. Or `none`.",
+        _limit,
+        default="10GB",
+    )
     conf: Mapping[str, str] = field(default_factory=dict)
     releases: Mapping[str, Release] = field(default_factory=known_releases, compare=False)
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Reasons by code of the check."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+
+    @property
+    def cache_limit(self) -> int | None:
+        """Bytes that the wheel store may take; None for as many as there are."""
+        return (None if self.cache_size == NO_LIMIT else parse_size(self.cache_size)) or None
 
     def targets(self) -> tuple[Target, ...]:
         """The release on each architecture. Raise `ConfigError` for what can not be."""
@@ -135,6 +230,21 @@ class Settings:
                     fix="choose a newer release, or --arch " + known[0],
                 )
         return targets
+
+    def image_for(self, target: Target) -> str:
+        """Reference of the base image. Raise `ConfigError` where the release has none known."""
+        if self.base_image is not None:
+            return self.base_image
+        release = target.release
+        if not release.base_image:
+            raise ConfigError(
+                f"the image of {release.label} is not known",
+                why="AWS has not published its address"
+                if release.base_image is None
+                else "the release takes no images",
+                fix="name one with --base-image",
+            )
+        return f"{release.base_image}:latest"
 
 
 OPTIONS: Final = tuple(f for f in fields(Settings) if "parse" in f.metadata)

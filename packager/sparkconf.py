@@ -52,6 +52,8 @@ class Job:
     architecture: str
     """EMR's name of it, e.g. `ARM64`."""
     limits: Limits
+    choices: tuple[str, ...] = ()
+    """Names of the entry points there are; of several, one has to be chosen."""
 
 
 def local_uri(path: str) -> str:
@@ -193,17 +195,29 @@ def _spark_defaults_json(job: Job) -> str:
     return _dump({"applicationConfiguration": _classification(job)})
 
 
-def _start_job_run(job: Job) -> str:
-    if job.entry_point is None:
+def require_entry_point(job: Job) -> str:
+    """Raise `ConfigError` where there is none, or one of several has to be chosen."""
+    if job.entry_point is not None:
+        return job.entry_point
+    if job.choices:
         raise ConfigError(
-            "no entry point is known",
-            why="StartJobRun needs the script that starts the job",
-            fix="set `entry-point` in [tool.packager], or --entry-point, and pack again",
+            f"{len(job.choices)} entry points are packed, and none is chosen",
+            why=f"there are {', '.join(job.choices)}",
+            fix=f"choose one: --entry-point {job.choices[0]}",
         )
+    raise ConfigError(
+        "no entry point is known",
+        why="a job starts with a script",
+        fix="set `entry-point` in [tool.packager], or --entry-point, and pack again",
+    )
+
+
+def _start_job_run(job: Job) -> str:
     limits = job.limits
-    if len(job.entry_point) > limits.entry_point_chars:
+    entry_point = require_entry_point(job)
+    if len(entry_point) > limits.entry_point_chars:
         raise ConfigError(
-            f"the entry point's location is {len(job.entry_point)} characters long",
+            f"the entry point's location is {len(entry_point)} characters long",
             why=f"the API takes {limits.entry_point_chars}",
             fix="use a shorter --s3-uri",
         )
@@ -219,7 +233,7 @@ def _start_job_run(job: Job) -> str:
             why=f"the API takes {limits.job_name_chars}",
             fix="give the project a shorter name",
         )
-    submit: dict[str, Any] = {"entryPoint": job.entry_point}
+    submit: dict[str, Any] = {"entryPoint": entry_point}
     if job.arguments:
         submit["entryPointArguments"] = list(job.arguments)
     submit["sparkSubmitParameters"] = _spark_submit(job)

@@ -5,9 +5,9 @@ A zip entry's data is a raw deflate stream whose CRC-32 and size stand in the zi
 copied as it is, between ten bytes of gzip header and eight of CRC and size; the tar header before
 it, with the padding of the file before that, is a small gzip member of its own.
 
-A `Plan` says all this for some members: literal bytes, and spans of the file they come from. It is
-made once for a wheel, can be kept, and `write` turns plans into an archive with large copies. Every
-plan covers whole 512-byte blocks, so plans can be joined in any order.
+A `Plan` says all this for some members: literal bytes, and spans of the file they come from.
+`write` turns plans into an archive with large copies. Every plan covers whole 512-byte blocks, so
+plans can be joined in any order.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import itertools
 import os
 import queue
 import struct
-import tarfile
 import threading
 import zlib
 from array import array
@@ -27,19 +26,20 @@ from typing import BinaryIO, Final, NamedTuple
 import deflate
 
 from packager.errors import CommandError
+from packager.headers import BLOCK, GZIP_HEADER, header_member, tar_header
 
-BLOCK: Final = 512
 END_OF_ARCHIVE: Final = bytes(2 * BLOCK)
 """POSIX: an archive ends with two blocks of zeros."""
-
-GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
 
 STORED_BLOCK: Final = 65_535
 """RFC 1951, section 3.2.4: the most that one stored block holds."""
 
 LEVEL: Final = 6
 """libdeflate's level for what is not copied: as small as gzip -9 at ten times its speed."""
+
+QUICK_LEVEL: Final = 4
+"""For whole trees of files: what installers unpacked becomes as large as its wheels were, in two
+thirds of the time of level 6 (measured 2026-11-20: 522 MB become 172.1 MB; the wheels' 171.9)."""
 
 CHUNK: Final = 1 << 20
 """What is compressed goes in pieces of this size, which bounds memory."""
@@ -96,6 +96,17 @@ class Symlink:
 TarMember = Span | Stored | Content | Symlink
 
 
+def crc_and_size(member: TarMember) -> tuple[int, int]:
+    """What tells two files of the same path apart."""
+    match member:
+        case Symlink():
+            return 0, 0
+        case Content():
+            return zlib.crc32(member.data), len(member.data)
+        case Span() | Stored():
+            return member.crc, member.size
+
+
 @dataclass(slots=True)
 class Plan:
     """How to write some members: literal bytes and spans of one source file, alternating."""
@@ -109,106 +120,107 @@ class Plan:
         """Bytes in the archive."""
         return len(self.literals) + sum(self.steps[2::3])
 
-    def to_bytes(self) -> bytes:
-        return struct.pack("<Q", len(self.steps)) + self.steps.tobytes() + self.literals
 
-    @classmethod
-    def from_bytes(cls, data: bytes | memoryview) -> "Plan":
-        """Undo `to_bytes` on the same kind of machine."""
-        (count,) = struct.unpack_from("<Q", data)
-        end_of_steps = 8 + 8 * count
-        steps = array("Q")
-        steps.frombytes(data[8:end_of_steps])
-        return cls(literals=bytearray(data[end_of_steps:]), steps=steps)
-
-
-def plan(members: Iterable[TarMember]) -> Plan:
+def plan(members: Iterable[TarMember], level: int = LEVEL) -> Plan:
     """Plan `members` in the order they come in."""
     result = Plan()
+    literals, steps = result.literals, result.steps
     written = 0
     """Literal bytes that a step already writes."""
     pending = bytearray()
     """Tar bytes that wait to become one gzip member."""
+    padding = 0
+    """Zeros that come after them."""
 
     def flush() -> None:
-        if pending:
-            result.literals += _gzip_member(pending)
+        nonlocal padding
+        if pending or padding:
+            literals.extend(_gzip_member(pending + bytes(padding), level))
             pending.clear()
+            padding = 0
 
     def copy(offset: int, length: int) -> None:
         nonlocal written
-        result.steps.extend((len(result.literals) - written, offset, length))
-        written = len(result.literals)
+        steps.extend((len(literals) - written, offset, length))
+        written = len(literals)
 
     for member in members:
         match member:
+            case Span(path, mode, size, crc, offset, length):
+                between = None
+                if size and not pending:
+                    between = header_member(padding, path, size=size, mode=mode)
+                if between is not None:
+                    literals += between
+                else:
+                    pending += bytes(padding) + tar_header(path, size=size, mode=mode)
+                    padding = 0
+                    if not size:
+                        continue
+                    flush()
+                literals += GZIP_HEADER
+                copy(offset, length)
+                literals += _CRC_AND_SIZE(crc, size & 0xFFFFFFFF)
+                padding = -size % BLOCK
             case Symlink():
-                pending += tar_header(member.path, link=member.link)
+                pending += bytes(padding) + tar_header(member.path, link=member.link)
+                padding = 0
             case Content():
-                pending += tar_header(member.path, size=len(member.data), mode=member.mode)
-                for start in range(0, len(member.data), CHUNK):
+                size = len(member.data)
+                pending += bytes(padding) + tar_header(member.path, size=size, mode=member.mode)
+                padding = 0
+                for start in range(0, size, CHUNK):
                     pending += member.data[start : start + CHUNK]
                     if len(pending) >= CHUNK:
                         flush()
-                pending += bytes(-len(member.data) % BLOCK)
-            case Span() | Stored():
-                pending += tar_header(member.path, size=member.size, mode=member.mode)
-                if not member.size:
+                padding = -size % BLOCK
+            case Stored():
+                size = member.size
+                pending += bytes(padding) + tar_header(member.path, size=size, mode=member.mode)
+                padding = 0
+                if not size:
                     continue
                 flush()
-                result.literals += GZIP_HEADER
-                if isinstance(member, Span):
-                    copy(member.offset, member.length)
-                else:
-                    for start in range(0, member.size, STORED_BLOCK):
-                        size = min(STORED_BLOCK, member.size - start)
-                        last = start + size == member.size
-                        result.literals += struct.pack("<BHH", last, size, size ^ 0xFFFF)
-                        copy(member.offset + start, size)
-                result.literals += struct.pack("<II", member.crc, member.size & 0xFFFFFFFF)
-                pending += bytes(-member.size % BLOCK)
+                literals += GZIP_HEADER
+                for start in range(0, size, STORED_BLOCK):
+                    part = min(STORED_BLOCK, size - start)
+                    last = start + part == size
+                    literals += struct.pack("<BHH", last, part, part ^ 0xFFFF)
+                    copy(member.offset + start, part)
+                literals += _CRC_AND_SIZE(member.crc, size & 0xFFFFFFFF)
+                padding = -size % BLOCK
     flush()
-    if len(result.literals) > written:
+    if len(literals) > written:
         copy(0, 0)
     return result
 
 
-def end() -> Plan:
-    """The end-of-archive blocks."""
-    literals = bytearray(_gzip_member(END_OF_ARCHIVE))
+_CRC_AND_SIZE: Final = struct.Struct("<II").pack
+"""RFC 1952: how a gzip member ends."""
+
+
+def plan_bytes(data: bytes, level: int = LEVEL) -> Plan:
+    """Plan the bytes of a tar, or of a part of one, filled up to whole blocks."""
+    literals = bytearray()
+    padded = data + bytes(-len(data) % BLOCK)
+    for start in range(0, len(padded), CHUNK):
+        literals += _gzip_member(padded[start : start + CHUNK], level)
     return Plan(literals=literals, steps=array("Q", (len(literals), 0, 0)))
 
 
-def _gzip_member(data: bytes | bytearray) -> bytes:
+def end() -> Plan:
+    """The end-of-archive blocks."""
+    return plan_bytes(END_OF_ARCHIVE)
+
+
+def _gzip_member(data: bytes | bytearray, level: int) -> bytes:
     return b"".join(
         (
             GZIP_HEADER,
-            deflate.deflate_compress(data, LEVEL),
-            struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF),
+            deflate.deflate_compress(data, level),
+            _CRC_AND_SIZE(zlib.crc32(data), len(data) & 0xFFFFFFFF),
         )
     )
-
-
-_AFTER_CHECKSUM: Final = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
-_AFTER_CHECKSUM_SUM: Final = sum(_AFTER_CHECKSUM)
-_USTAR_SIZE: Final = 8 << 30
-
-
-def tar_header(path: str, *, size: int = 0, mode: int = FILE_MODE, link: str = "") -> bytes:
-    """The header of one member: no owner, no time; pax records only where ustar has no room."""
-    name = path.encode()
-    if link or len(name) > 100 or size >= _USTAR_SIZE or not path.isascii():
-        info = tarfile.TarInfo(path)
-        info.size, info.mode, info.linkname = size, mode, link
-        if link:
-            info.type, info.mode = tarfile.SYMTYPE, 0o777
-        return info.tobuf(tarfile.PAX_FORMAT)
-    # The common case, written out: tarfile's own way costs more than all else in a pack.
-    fields = b"%07o\x000000000\x000000000\x00%011o\x0000000000000\x00" % (mode, size)
-    # Adler-32's lower half is one more than the sum of so few bytes, and takes no loop in Python.
-    total = (zlib.adler32(name) & 0xFFFF) + (zlib.adler32(fields) & 0xFFFF) - 2
-    checksum = total + 8 * 32 + _AFTER_CHECKSUM_SUM
-    return b"%b%b%06o\x00 %b" % (name.ljust(100, b"\0"), fields, checksum, _AFTER_CHECKSUM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,17 +87,9 @@ class Target:
         return self.release.glibc
 
     @property
-    def interpreter(self) -> Interpreter:
-        """The release's Python that the environment links to; `ConfigError` if it has none."""
-        found = self.release.interpreter(self.python)
-        if found is None:
-            known = ", ".join(i.python for i in self.release.interpreters) or "none is known"
-            raise ConfigError(
-                f"{self.release.label} has no Python {self.python}",
-                why=f"the release's own: {known}",
-                fix="leave `python` out to use the release's own",
-            )
-        return found
+    def interpreter(self) -> Interpreter | None:
+        """The release's Python that the environment links to; None where one has to be bundled."""
+        return self.release.interpreter(self.python)
 
     @property
     def python_version(self) -> tuple[int, int]:

@@ -16,11 +16,11 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import PurePosixPath
 from typing import BinaryIO, Final, NamedTuple
 
 from isal import isal_zlib
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
 from packager.errors import ConfigError
 from packager.tarball import EXECUTABLE_MODE, FILE_MODE, Content, Span, Stored, TarMember
@@ -35,8 +35,7 @@ LARGEST_TEXT: Final = 64 << 20
 """No `RECORD` or script is longer, and a compressed one that is would fill the memory."""
 
 COMPRESSED_IN_MEMORY: Final = 8 << 20
-"""Files that a wheel merely stores are compressed as long as they fit in here, then stored again:
-a plan holds what it compresses, and an archive all its plans."""
+"""Files that a wheel merely stores are compressed while they fit in here, then stored again."""
 
 SHELL_LINE: Final = b"#!/bin/sh\n"
 PYTHON_SCRIPT: Final = b"#!python"
@@ -99,6 +98,8 @@ def read_wheel(file: BinaryIO, filename: str) -> Wheel:
         if f"{dist_info}/{required}" not in named:
             raise broken(filename, f"{dist_info}/{required} is missing")
     _require_version(_text(file, named[f"{dist_info}/WHEEL"], filename), filename)
+    if about := named.get(f"{dist_info}/METADATA"):
+        _require_same(_small(file, about, filename), name, version, filename)
     points = named.get(f"{dist_info}/entry_points.txt")
     text = _text(file, points, filename) if points else ""
     return Wheel(
@@ -107,7 +108,7 @@ def read_wheel(file: BinaryIO, filename: str) -> Wheel:
         version=str(version),
         entries=entries,
         dist_info=dist_info,
-        entry_points=tuple(_entry_points(text, filename)),
+        entry_points=tuple(scripts_of(text, filename)),
     )
 
 
@@ -116,14 +117,11 @@ def _entries(archive: zipfile.ZipFile, file: BinaryIO, filename: str) -> Iterato
     for info in archive.infolist():
         if info.filename.endswith("/"):
             continue
-        path = PurePosixPath(info.filename)
         if (
-            path.is_absolute()
-            or ".." in path.parts
-            or not path.parts
-            or set(info.orig_filename) & set("\\\0")
+            not {"", ".", ".."}.isdisjoint(info.filename.split("/"))
+            or "\\" in info.orig_filename
+            or "\0" in info.orig_filename
             or re.match(r"[A-Za-z]:", info.filename)
-            or str(path) != info.filename
         ):
             raise broken(filename, f"the name of its entry {info.filename!r} is not safe")
         if info.filename in seen:
@@ -181,7 +179,22 @@ def _require_version(text: str, filename: str) -> None:
         raise broken(filename, f"the major version of its format is {version}, only 1 is known")
 
 
-def _entry_points(text: str, filename: str) -> Iterator[tuple[str, str]]:
+def _require_same(metadata: bytes, name: str, version: Version, filename: str) -> None:
+    """A wheel of another name or version than it says would satisfy what it does not."""
+    # The head ends at the first empty line; old wheels have it in other encodings than UTF-8.
+    head = re.split(r"\r?\n\r?\n", metadata.decode(errors="replace"), maxsplit=1)[0]
+    fields = dict(re.findall(r"^(Name|Version):[ \t]*(.*?)[ \t]*\r?$", head, re.MULTILINE))
+    try:
+        same = canonicalize_name(fields["Name"]) == name and Version(fields["Version"]) == version
+    except (KeyError, InvalidVersion):
+        same = False
+    if not same:
+        inside = f"{fields.get('Name', 'no name')} {fields.get('Version', 'without a version')}"
+        raise broken(filename, f"its METADATA is that of {inside}")
+
+
+def scripts_of(text: str, filename: str) -> Iterator[tuple[str, str]]:
+    """Console and GUI scripts that an `entry_points.txt` asks for: name, `module:function`."""
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
@@ -286,23 +299,27 @@ def installed(wheel: Wheel, file: BinaryIO, layout: Layout) -> Iterator[TarMembe
     moved: dict[str, str] = {}
     members: dict[str, TarMember] = {}
     room = COMPRESSED_IN_MEMORY
+    site = layout.site("")
     for entry in wheel.entries:
-        path = destination(wheel, entry.name, layout)
+        name, size, crc, method, offset, length, executable = entry
+        if method == zipfile.ZIP_DEFLATED and ".data/" not in name:
+            # Nearly every file, and there are tens of thousands: no function is called for it.
+            path = site + name
+            mode = EXECUTABLE_MODE if executable else FILE_MODE
+            member: TarMember = Span(path, mode, size, crc, offset, length)
+        else:
+            path = destination(wheel, name, layout)
+            if not path.endswith(name):
+                moved[name] = path
+            member = _member(wheel, file, entry, path, layout)
+            if isinstance(member, Stored) and member.size <= room:
+                room -= member.size
+                data = _small(file, entry, wheel.filename)
+                member = Content(path=path, mode=member.mode, data=data)
+            elif isinstance(member, Content):
+                changed[path] = member
         if path in members:
             raise broken(wheel.filename, f"two of its entries are installed as {path}")
-        if not path.endswith(entry.name):
-            moved[entry.name] = path
-        script = _is_script(entry.name)
-        if script and next(inflate(file, entry, wheel.filename), b"").startswith(PYTHON_SCRIPT):
-            data = _relocated(_small(file, entry, wheel.filename), layout)
-            members[path] = changed[path] = Content(path=path, mode=EXECUTABLE_MODE, data=data)
-            continue
-        mode = EXECUTABLE_MODE if script or entry.executable else FILE_MODE
-        member: TarMember = _copied(entry, path, mode)
-        if isinstance(member, Stored) and member.size <= room:
-            room -= member.size
-            data = _small(file, entry, wheel.filename)
-            member = Content(path=path, mode=member.mode, data=data)
         members[path] = member
     for name, reference in wheel.entry_points:
         path = f"bin/{name}"
@@ -339,7 +356,7 @@ def destination(wheel: Wheel, name: str, layout: Layout) -> str:
 
 
 def _is_data(name: str) -> bool:
-    top = name.find(".data/")  # nearly no name has it, and each is asked three times
+    top = name.find(".data/")
     return top >= 0 and name.find("/") == top + 5 and name.count("/") > 1
 
 
@@ -347,17 +364,18 @@ def _is_script(name: str) -> bool:
     return _is_data(name) and name.split("/")[1] == "scripts"
 
 
-def _copied(entry: Entry, path: str, mode: int) -> Span | Stored:
+def _member(
+    wheel: Wheel, file: BinaryIO, entry: Entry, path: str, layout: Layout
+) -> Span | Stored | Content:
+    """A copy of the entry; a script that names an interpreter is written anew."""
+    script = _is_script(entry.name)
+    if script and next(inflate(file, entry, wheel.filename), b"").startswith(PYTHON_SCRIPT):
+        data = relocated(_small(file, entry, wheel.filename), layout)
+        return Content(path=path, mode=EXECUTABLE_MODE, data=data)
+    mode = EXECUTABLE_MODE if script or entry.executable else FILE_MODE
     if entry.method == zipfile.ZIP_STORED:
         return Stored(path=path, mode=mode, size=entry.size, crc=entry.crc, offset=entry.offset)
-    return Span(
-        path=path,
-        mode=mode,
-        size=entry.size,
-        crc=entry.crc,
-        offset=entry.offset,
-        length=entry.length,
-    )
+    return Span(path, mode, entry.size, entry.crc, entry.offset, entry.length)
 
 
 def _starter(layout: Layout) -> bytes:
@@ -372,7 +390,7 @@ def _starter(layout: Layout) -> bytes:
     )
 
 
-def _relocated(data: bytes, layout: Layout) -> bytes:
+def relocated(data: bytes, layout: Layout) -> bytes:
     """A script with the wheel format's `#!python` line replaced.
 
     A comment that declares the encoding must stay in the second line, and only one string may
@@ -420,12 +438,12 @@ def _record(
         path = moved.get(name, layout.site(name))
         known.add(path)
         rows.append(
-            (_from_site(path, layout), *_signed(changed[path]))
+            (from_site(path, layout), *signed(changed[path]))
             if path in changed
-            else (_from_site(path, layout), digest, size)
+            else (from_site(path, layout), digest, size)
         )
     rows += [
-        (_from_site(path, layout), *_signed(content))
+        (from_site(path, layout), *signed(content))
         for path, content in changed.items()
         if path not in known
     ]
@@ -434,12 +452,13 @@ def _record(
     return out.getvalue().encode()
 
 
-def _signed(content: Content) -> tuple[str, str]:
+def signed(content: Content) -> tuple[str, str]:
+    """Hash and size, as `RECORD` has them."""
     digest = urlsafe_b64encode(sha256(content.data).digest()).rstrip(b"=").decode()
     return f"sha256={digest}", str(len(content.data))
 
 
-def _from_site(path: str, layout: Layout) -> str:
+def from_site(path: str, layout: Layout) -> str:
     """`path` as `RECORD` has it: relative to site-packages."""
     prefix = layout.site("")
     if path.startswith(prefix):

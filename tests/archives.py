@@ -215,6 +215,33 @@ def _changed(
     return (*(entry for entry in entries if entry.path not in gone), *more)
 
 
+INTERPRETER = (
+    symlink("bin/python", "python3.11"),
+    file("bin/python3.11", elf(needed=("libpython3.11.so.1.0",), runpath="$ORIGIN/../lib"), 0o755),
+    file("lib/libpython3.11.so.1.0", elf(soname="libpython3.11.so.1.0"), 0o755),
+    file("lib/libssl.so.3", elf(soname="libssl.so.3"), 0o755),
+    file("lib/python3.11/encodings/__init__.py"),
+    file(
+        f"lib/python3.11/lib-dynload/_ssl.{EXTENSION_TAG}.so",
+        elf(needed=("libssl.so.3", "libc.so.6"), runpath="$ORIGIN/../.."),
+    ),
+    file(f"lib/python3.11/lib-dynload/_crypt.{EXTENSION_TAG}.so", elf(needed=("libcrypt.so.1",))),
+    file(f"{SITE}/packager_python.pth", "import packager_python\n"),
+    file(f"{SITE}/packager_python.py"),
+    symlink("lib64", "lib"),
+)
+
+
+def bundled(
+    *more: Entry, without: Iterable[str] = (), env: Sequence[Entry] = ()
+) -> tuple[ArchiveFacts, ...]:
+    """With an interpreter in an archive of its own, with some entries more or other."""
+    link = symlink("bin/python", "../../python/bin/python3.11")
+    own = environment(link, *env, without=["pyvenv.cfg"] if not env else ())
+    python = facts(_changed(INTERPRETER, more, without), "python.tar.gz")
+    return (*bundle(own), python)
+
+
 def bundle(
     env: Iterable[Entry] = ENVIRONMENT, app_: Iterable[Entry] = APP
 ) -> tuple[ArchiveFacts, ...]:

@@ -1,5 +1,6 @@
 """The command line as a user sees it: exit code, stdout, stderr."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,13 @@ class Command:
         self.monkeypatch.setattr(sys, "argv", ["packager", *map(str, arguments)])
         self.capfd.readouterr()
         code = 0
+        before = dict(os.environ)
         try:
             main()
         except SystemExit as exit_:
             code = int(exit_.code or 0)
+        finally:  # what a command sets would be set for all that follow
+            os.environ.clear()
+            os.environ.update(before)
         out, err = self.capfd.readouterr()
         return Outcome(code=code, out=out, err=err)

@@ -1,5 +1,6 @@
 """What all tests share: which parts may run, and a wall around those that are to run alone."""
 
+import functools
 import os
 import shutil
 import signal
@@ -8,11 +9,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.command import Command
 from tests.index import Index, serve
+from tests.rig import parts, stand_in
 
-OUTSIDE = {"tools", "network", "spark"}
+OUTSIDE = {"tools", "network", "spark", "docker"}
 """Marks of tests that may start programs or open connections; all others may not."""
 
 
@@ -28,21 +31,31 @@ class Wall:
     """Whether the test that runs may reach outside; asked at every attempt."""
 
     open = True
+    connect = True
+    """Whether it may open connections, if it may reach outside."""
 
 
 def _watch(event: str, details: tuple[object, ...]) -> None:
     if not Wall.open and event in {"subprocess.Popen", "os.system", "socket.connect"}:
         message = f"a unit test reached outside: {event} {details}"
         raise AssertionError(message)
+    if not Wall.connect and event in {"socket.connect", "socket.getaddrinfo"}:
+        message = f"nothing may be connected to: {event} {details}"
+        raise AssertionError(message)
 
 
 def pytest_configure() -> None:
     sys.addaudithook(_watch)
+    # How long an example takes on a busy machine says nothing of what is tested.
+    settings.register_profile("untimed", parent=settings(), deadline=None)
+    settings.load_profile("untimed")
     # No test sees the settings, the store or the credentials of who runs it.
     for name in tuple(os.environ):
         if name.startswith(("PACKAGER_", "AWS_")):
             del os.environ[name]
-    os.environ["PACKAGER_CACHE_DIR"] = "/nonexistent/a test that has a store sets this"
+    os.environ["PACKAGER_CACHE_DIR"] = "/dev/null/a test that has a store sets this"
+    # Only the tests of the clean room have one.
+    os.environ["PACKAGER_CLEAN_ROOM"] = "off"
     # A job in the background of a shell, as CI may be, starts with these ignored, and so would
     # every program that a test starts and sends them to.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -86,6 +99,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _lacking(item: pytest.Item) -> str:
+    if item.get_closest_marker("docker") and (reason := _rig_lacks()):
+        return f"{reason}: python3 -m tests.rig up"
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
         return "Chromium is not installed"
     if item.get_closest_marker("spark"):
@@ -96,6 +111,17 @@ def _lacking(item: pytest.Item) -> str:
         except ImportError:
             return "pyspark is not installed: uv sync --all-groups"
     return ""
+
+
+@functools.cache
+def _rig_lacks() -> str:
+    return parts.lacking()
+
+
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """The stand-in for the base image of emr-7.13.0, for both architectures."""
+    return stand_in.image()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import csv
 import hashlib
 import html
 import io
 import ssl
+import sys
 import tarfile
 import threading
 import zipfile
@@ -16,6 +18,30 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
+
+BACKEND = """
+import base64, hashlib, os, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    name = "{name}-{version}-{tag}.whl"
+    info = "{name}-{version}.dist-info"
+    files = {{
+        info + "/METADATA": "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        info + "/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {tag}\\n",
+        info + "/entry_points.txt": "[console_scripts]\\n{name} = {name}:main\\n",
+    }}
+    for folder, _, names in os.walk("{name}"):
+        for one in sorted(names):
+            if not one.endswith(".pyc"):
+                files[folder + "/" + one] = open(folder + "/" + one).read()
+    record = "".join(f"{{n}},,\\n" for n in files) + info + "/RECORD,,\\n"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w", zipfile.ZIP_DEFLATED) as out:
+        for one, text in files.items():
+            out.writestr(one, text)
+        out.writestr(info + "/RECORD", record)
+    return name
+"""
+"""A build backend that lies in the project (PEP 517, backend-path): it needs no index."""
 
 
 def make_wheel(
@@ -51,8 +77,10 @@ def make_wheel(
     if entry_points:
         lines = "".join(f"{key} = {value}\n" for key, value in entry_points.items())
         contents[f"{info}/entry_points.txt"] = f"[console_scripts]\n{lines}".encode()
-    rows = "".join(f"{path},{_digest(data)},{len(data)}\n" for path, data in contents.items())
-    contents[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
+    record = io.StringIO()
+    rows = [(path, _digest(data), len(data)) for path, data in contents.items()]
+    csv.writer(record, lineterminator="\n").writerows([*rows, (f"{info}/RECORD", "", "")])
+    contents[f"{info}/RECORD"] = record.getvalue().encode()
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"{module}-{version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -163,7 +191,9 @@ def _attributes(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Index]:
+def serve(
+    folder: Path, tls: ssl.SSLContext | None = None, *, host: str = "127.0.0.1"
+) -> Iterator[Index]:
     """Serve `folder` on a free port of this machine for as long as the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     index = Index(folder=folder)
@@ -224,13 +254,18 @@ def serve(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Index]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Tests read `requests` instead."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            if not isinstance(sys.exception(), ConnectionError):  # who asked was killed, perhaps
+                super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    server = Server((host, 0), Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        index.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/simple"
+        index.url = f"http{'s' if tls else ''}://{host}:{server.server_port}/simple"
         yield index
     finally:
         server.shutdown()

@@ -1,15 +1,18 @@
 """The store in order: what it holds, whether it is sound, what goes first."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from packager.adapters.cache import prune, summary, verify
+from packager.adapters import limit as limit_module
+from packager.adapters.cache import COUNT, Summary, prune, summary, verify
 from packager.adapters.fetch import Fetcher
+from packager.adapters.limit import in_use
 from packager.adapters.store import Store
-from packager.environment import APP_LAYOUT
 from packager.errors import ConfigError
+from packager.leftovers import mark
 from packager.settings import parse_size
 from tests.command import Command
 from tests.index import make_wheel
@@ -20,8 +23,8 @@ def store(tmp_path: Path) -> Store:
     store = Store(root=tmp_path / "store", fetcher=Fetcher(), say=lambda _: None)
     for name in ("fruit", "nut", "seed"):
         files = {f"{name}/__init__.py": os.urandom(3000).hex()}
-        wheel = store.admit(make_wheel(tmp_path / "wheels", name, files=files))
-        store.planned(wheel, APP_LAYOUT)
+        store.admit(make_wheel(tmp_path / "wheels", name, files=files))
+        store.remember("made", name, "what was made of it")
     return store
 
 
@@ -31,8 +34,8 @@ def held(store: Store) -> set[str]:
 
 def test_a_summary_counts_by_kind(store: Store, tmp_path: Path) -> None:
     found = summary(store.root)
-    assert {kind: found.counts[kind] for kind in ("wheels", "plans")} == {"wheels": 3, "plans": 3}
-    on_disk = sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file())
+    assert {kind: found.counts[kind] for kind in ("wheels", "made")} == {"wheels": 3, "made": 3}
+    on_disk = sum(p.stat().st_size for p in store.root.glob("*/**/*") if p.is_file())
     assert found.size == on_disk
     assert summary(tmp_path / "nothing").counts == {}
 
@@ -66,16 +69,137 @@ def test_using_a_wheel_keeps_it(store: Store) -> None:
     assert "nut" in held(store)
 
 
-def test_only_old_leftovers_go(store: Store) -> None:
-    old, new = store.root / "tmp" / "old", store.root / "tmp" / "new"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "part").write_text("x")
-    os.utime(old, (1000, 1000))
-    prune(store.root, limit=10**12)
-    assert not old.exists()
-    assert new.exists()
+def test_leftovers_go_when_whoever_made_them_is_dead(store: Store) -> None:
+    tmp = store.root / "tmp"
+    here, number, started, _ = mark().split("-")
+    left = {
+        "old": ("of-another-version", 1000),
+        "new": ("of-another-version2", None),
+        "dead": (f"{here}-{number}-{int(started) - 1}-x", None),  # its number was given again
+        "gone": (f"{here}-{2**22 + 1}-7-x", None),
+        "alive": (f"{mark()}x", 1000),
+        "far": ("another1machine-1-7-x", None),
+        "far and old": ("another1machine-1-7-y", 1000),
+    }
+    for name, time in left.values():
+        (tmp / name).mkdir()
+        (tmp / name / "part").write_text("x")
+        if time is not None:
+            os.utime(tmp / name, (time, time))
+    assert prune(store.root, limit=10**12) == (4, 4)
+    kept = {key for key, (name, _) in left.items() if (tmp / name).exists()}
+    assert kept == {"new", "alive", "far"}
     assert held(store) == {"fruit", "nut", "seed"}
+
+
+def test_a_removal_that_was_killed_stands_in_no_other_ones_way(store: Store) -> None:
+    folder = next(store.root.glob("wheels/*/nut-*.whl")).parent
+    (store.root / "tmp" / f"removed-{folder.name}").mkdir(parents=True)
+    prune(store.root, limit=0)
+    assert held(store) == set()
+
+
+def test_what_a_run_uses_that_is_still_at_work_stays(store: Store) -> None:
+    for folder in store.root.glob("wheels/*"):
+        os.utime(folder, (1000, 1000))
+    with in_use(store.root, limit=None, say=print):
+        wheel = next(store.root.glob("wheels/*/nut-*.whl"))
+        assert store.stored(wheel.parent.name, wheel.name) is not None
+        prune(store.root, limit=0)
+        assert held(store) == {"nut"}
+    prune(store.root, limit=0)
+    assert held(store) == set()
+
+
+def test_a_dead_run_holds_nothing_back(store: Store) -> None:
+    here, number, started, _ = mark().split("-")
+    run = store.root / "tmp" / f"{here}-{number}-{int(started) - 1}-run"
+    run.touch()
+    os.utime(run, (1000, 1000))
+    prune(store.root, limit=0)
+    assert (held(store), run.exists()) == (set(), False)
+
+
+# The limit, which is kept without a word of anybody's.
+
+
+def ended(store: Store, limit: int | None, *used: str) -> list[str]:
+    """A run that uses some wheels; what it said of the store."""
+    said: list[str] = []
+    with in_use(store.root, limit=limit, say=said.append):
+        for name in used:
+            wheel = next(store.root.glob(f"wheels/*/{name}-*.whl"))
+            assert store.stored(wheel.parent.name, wheel.name) is not None
+    return said
+
+
+def aged(store: Store) -> int:
+    """Make everything old, and return the size of it all."""
+    for age, name in enumerate(("seed", "nut", "fruit")):
+        folder = next(store.root.glob(f"wheels/*/{name}-*.whl")).parent
+        os.utime(folder, (1000 - age, 1000 - age))
+    for path in store.root.glob("plans/*"):
+        os.utime(path, (1000, 1000))
+    return summary(store.root).size
+
+
+def test_a_run_that_passes_the_limit_makes_room_for_itself(store: Store) -> None:
+    size = aged(store)
+    (said,) = ended(store, size - 1, "fruit")
+    assert re.fullmatch(r"Removed \d+\.\d MB from the store: what was not used for longest", said)
+    assert held(store) == {"fruit", "seed"}  # nut was used before seed, and fruit just now
+    assert summary(store.root).size <= size * 0.9
+
+
+@pytest.mark.parametrize("limit", [None, 10**9])
+def test_below_the_limit_nothing_goes(store: Store, limit: int | None) -> None:
+    aged(store)
+    assert ended(store, limit) == []
+    assert held(store) == {"fruit", "nut", "seed"}
+
+
+def test_no_limit_removes_what_the_run_itself_uses(store: Store) -> None:
+    aged(store)
+    ended(store, 1, "fruit", "nut", "seed")
+    assert held(store) == {"fruit", "nut", "seed"}
+
+
+def test_the_store_is_looked_through_only_when_it_may_have_grown_too_large(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+
+    def look(root: Path) -> Summary:
+        looks.append(root)
+        return summary(root)
+
+    monkeypatch.setattr(limit_module, "summary", look)
+    size = aged(store)
+    ended(store, size + 1000)
+    assert len(looks) == 1  # the first time nobody knows
+    ended(store, size + 1000)
+    assert len(looks) == 1
+    store.remember("made", "a", "x" * 900)
+    ended(store, size + 1000)
+    assert len(looks) == 1
+    store.admit(make_wheel(tmp_path / "wheels", "pear", files={"a": os.urandom(900)}))
+    ended(store, size + 1000)
+    assert len(looks) == 3  # before and after making room
+    assert summary(store.root).size <= size + 1000
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"-5\n", b"\xff" * 9])
+def test_a_damaged_count_is_made_again(store: Store, damage: bytes) -> None:
+    (store.root / COUNT).write_bytes(damage)
+    size = aged(store)
+    assert len(ended(store, size - 1)) == 1
+    assert int((store.root / COUNT).read_text()) == summary(store.root).size
+
+
+def test_a_store_that_can_not_be_written_stops_no_run(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("in the way")
+    with in_use(tmp_path / "store", limit=1, say=print):
+        pass
 
 
 @pytest.mark.parametrize(

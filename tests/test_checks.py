@@ -10,20 +10,23 @@ import pytest
 from packager.checks import CHECKS, check_archives, require_waivable
 from packager.checks.bundle import Bundle
 from packager.checks.known_bad import read_pairs
+from packager.checks.sparkpython import spark_runs
 from packager.elf import ELF_MAGIC
 from packager.errors import ConfigError
 from packager.findings import Report
-from packager.releases import Interpreter
+from packager.releases import Interpreter, known_releases
 from packager.target import ARCHES, PROVIDED, Target
 from tests.archives import (
     ENVIRONMENT,
     EXTENSION_TAG,
+    INTERPRETER,
     RELEASE,
     SITE,
     TARGET,
     Entry,
     app,
     bundle,
+    bundled,
     direct_url,
     directory,
     elf,
@@ -98,6 +101,12 @@ PLANTED: dict[str, tuple[Bundle, ...]] = {
         with_env(without=["pyvenv.cfg"]),
         with_env(file("bin/python", elf(), 0o755), without=["pyvenv.cfg"]),
         with_env(file("bin/python", b"\xca\xfe\xba\xbe", 0o755)),
+        bundled()[:2],
+        bundled(without=["bin/python3.11"]),
+        bundled(without=["lib/python3.11/encodings/__init__.py"]),
+        bundled(env=[file("pyvenv.cfg", "home = /usr/bin\n")]),
+        bundled(file("bin/python3.11", elf(needed=("libpython3.12.so.1.0",)), 0o755)),
+        (*bundled()[:2], replace(facts(INTERPRETER[:-3], "python.tar.gz"), kind="python")),
     ),
     "ARC005": (
         with_env(file(f"{SITE}/x.so", elf(machine="EM_AARCH64"))),
@@ -238,6 +247,76 @@ def test_a_directory_may_be_there_twice() -> None:
 def test_hard_and_relative_links_inside_are_fine() -> None:
     path = f"{SITE}/numpy/__init__.py"
     assert findings(with_env(hardlink("a", path), symlink("share/b", f"../{path}"))) == []
+
+
+def test_a_bundled_interpreter_is_judged_with_the_environment() -> None:
+    assert [archive.kind for archive in bundled()] == ["environment", "app", "python"]
+    assert findings(bundled()) == []
+
+
+def test_an_interpreter_is_named_that_leads_to_the_machine_it_comes_from() -> None:
+    program = elf(needed=("libpython3.11.so.1.0",), runpath="/opt/pyenv/lib")
+    (finding,) = check_archives(bundled(file("bin/python3.11", program, 0o755)), TARGET).findings
+    assert (finding.check, finding.severity) == ("ARC004", "error")
+    assert "needs `libpython3.11.so.1.0` and does not say where it is" in finding.what
+    assert "its run path is `/opt/pyenv/lib`" in finding.why
+
+
+@pytest.mark.parametrize(
+    "module", [elf(needed=("libssl.so.3",)), elf(needed=("libffi.so.8",), runpath="$ORIGIN/../..")]
+)
+def test_a_bundled_interpreter_brings_its_libraries_or_fails(module: bytes) -> None:
+    path = f"lib/python3.11/lib-dynload/_ssl.{EXTENSION_TAG}.so"
+    (finding,) = check_archives(bundled(file(path, module)), TARGET).findings
+    assert (finding.check, finding.severity, finding.where) == ("ARC015", "error", "python.tar.gz")
+    assert path in finding.what
+
+
+@pytest.mark.parametrize(
+    ("spark", "python", "found"),
+    [
+        ("3.5.6-amzn-2", "3.12", []),
+        ("3.3.1-amzn-0", "3.10", []),
+        (
+            "3.3.1-amzn-0",
+            "3.11",
+            [("ARC013", "error", "Spark 3.3.1-amzn-0 does not run on Python 3.11")],
+        ),
+        ("3.4.1", "3.13", [("ARC013", "error", "Spark 3.4.1 does not run on Python 3.13")]),
+        (
+            "3.5.6",
+            "3.14",
+            [("ARC013", "warning", "whether Spark 3.5.6 runs on Python 3.14 is not known")],
+        ),
+        ("4.1.1", "3.9", [("ARC013", "error", "Spark 4.1.1 does not run on Python 3.9")]),
+        (
+            "3.2.0",
+            "3.6",
+            [("ARC013", "warning", "whether Spark 3.2.0 runs on Python 3.6 is not known")],
+        ),
+    ],
+)
+def test_a_bundled_python_is_one_that_spark_runs_on(
+    spark: str, python: str, found: list[tuple[str, str, str]]
+) -> None:
+    release = replace(RELEASE, spark=spark, python="3.7", interpreters=())
+    target = Target(release=release, arch=ARCHES["amd64"], python=python)
+    told = [
+        finding
+        for archive in [facts(())]
+        for finding in spark_runs((replace(archive, kind="environment"),), target)
+    ]
+    assert [(f.check, f.severity, f.what) for f in told] == found
+    assert all(f.why and f.fix for f in told)
+
+
+def test_the_pythons_of_all_releases_are_ones_that_spark_runs_on() -> None:
+    for release in known_releases().values():
+        for interpreter in release.interpreters:
+            # As if it was bundled: the release's own is not asked.
+            other = replace(release, interpreters=(), python="0.0")
+            target = Target(release=other, arch=ARCHES["amd64"], python=interpreter.python)
+            assert [f.what for f in spark_runs(bundle(), target)] == [], release.label
 
 
 def on(*interpreters: tuple[str, str, bool], python: str = "3.11", system: str | None) -> Target:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager.elf import DamagedElf, Elf, version_numbers
@@ -51,6 +51,7 @@ def test_versions_compare_as_numbers() -> None:
     assert found.version("GLIBCXX") == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=8))
 def test_the_highest_version_is_found_in_any_order(versions: list[tuple[int, int]]) -> None:
     found = read(elf(versions=[f"GLIBC_{major}.{minor}" for major, minor in versions]))
@@ -101,6 +102,7 @@ def test_names_that_lie_outside_of_the_file_are_damage() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_damage_anywhere_is_a_value(seed: int) -> None:
     generator = random.Random(seed)

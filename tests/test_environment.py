@@ -22,9 +22,9 @@ from packager.environment import (
     observe_content,
     skeleton,
 )
-from packager.errors import ConfigError
 from packager.facts import Member, PthFile, PyvenvCfg, Script
 from packager.releases import Interpreter, known_releases
+from packager.standalone import start_members
 from packager.tarball import (
     EXECUTABLE_MODE,
     FILE_MODE,
@@ -81,9 +81,19 @@ def test_every_release_gets_the_interpreter_that_its_table_names(label: str) -> 
         assert posixpath.normpath(up.strip()) == "app"
 
 
-def test_a_python_that_the_release_lacks_gives_no_environment() -> None:
-    with pytest.raises(ConfigError, match=r"has no Python 3\.8"):
-        skeleton(replace(TARGET, python="3.8"), with_app_layer=True)
+def test_an_environment_links_to_the_interpreter_beside_it() -> None:
+    own = skeleton(replace(TARGET, python="3.12"), with_app_layer=False)
+    assert own == (
+        Symlink(path="bin/python", link="../../python/bin/python3.12"),
+        Symlink(path="bin/python3", link="python"),
+        Symlink(path="bin/python3.12", link="python"),
+        Symlink(path="lib64", link="lib"),
+    )
+
+
+def test_or_has_it_inside() -> None:
+    own = skeleton(replace(TARGET, python="3.12"), with_app_layer=False, with_python_layer=False)
+    assert own == start_members("3.12")
 
 
 def test_packages_lie_where_the_targets_python_looks() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from packager.errors import ConfigError
 from packager.explain import explanation
-from packager.pipeline import is_locked, pack
+from packager.pipeline import pack
 from packager.project import LOCK_COMMANDS, find_project
+from packager.selection import is_locked
 from packager.settings import resolve
 from tests.conftest import Golden
 from tests.fakes import world
@@ -43,7 +44,8 @@ def test_what_would_stop_the_pack_is_told_in_its_place(golden: Golden, tmp_path:
     table = {"python": "3.8", "entry-point": "gone.py", "locked": True}
     golden.check("explain-wrong.txt", explained(tmp_path, files, table))
     text = explained(tmp_path, files, {**table, "release": "emr-7.13.0"})
-    assert "Python 3.8: emr-7.13.0 has no Python 3.8" in text
+    program = "../../python/bin/python3.8, which is bundled"
+    assert f"emr-7.13.0 amd64, Python 3.8, glibc 2.34, bin/python -> {program}" in text
 
 
 def test_a_script_and_a_folder_are_explained(tmp_path: Path) -> None:

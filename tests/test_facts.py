@@ -9,7 +9,7 @@ import tracemalloc
 from typing import NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager import facts as facts_module
@@ -220,6 +220,7 @@ def test_an_archive_is_read_whole() -> None:
     assert found.pyvenv_cfg is not None
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(tar_bytes(ENVIRONMENT))), max_size=20))
 def test_many_gzip_members_read_as_one(cuts: list[int]) -> None:
     whole = tar_bytes(ENVIRONMENT)
@@ -435,6 +436,7 @@ def test_a_file_that_can_not_be_read_is_not_called_damaged() -> None:
 WHOLE = tar_bytes((*ENVIRONMENT, file("x" * 150), hardlink("y", "x" * 150)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_damage_anywhere_gives_facts_or_a_message(seed: int, outside: bool) -> None:
     generator = random.Random(seed)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,9 @@ from packager.project import find_project
 from packager.settings import Settings, resolve
 from packager.target import Target
 from tests.fakes import lock_text, world
+from tests.foreign import LOCKS, SAMPLES
 from tests.index import make_wheel
 
-LOCKS = Path(__file__).parent / "locks"
-SAMPLES = {
-    "poetry.lock": ("poetry", "pyproject.toml", "dev"),
-    "pdm.lock": ("pdm", "pyproject.toml", "dev"),
-    "Pipfile.lock": ("pipenv", "Pipfile", "develop"),
-}
 TARGET = resolve({"release": "emr-7.13.0"}, {}, {}, None).targets()[0]
 OLDER = resolve({"release": "emr-7.13.0", "python": "3.9"}, {}, {}, None).targets()[0]
 HASH = "sha256:" + "0" * 64
@@ -514,3 +510,13 @@ def test_a_broken_pipfile_is_told_with_its_line(tmp_path: Path) -> None:
         )
     assert caught.value.what == f"{tmp_path / 'Pipfile'} is not valid TOML"
     assert "line 2" in caught.value.why
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_hash_that_is_no_text_is_none(name: str) -> None:
+    text, manifest = sample(name)
+    spoilt = re.sub(
+        r'(content-hash = |content_hash = |"sha256": )"[^"]*"', r"\g<1>[]", text, count=1
+    )
+    assert spoilt != text
+    assert "is older than" in refused(name, spoilt, manifest).what

@@ -365,6 +365,9 @@ def test_all_packages_without_a_wheel_are_found_at_once() -> None:
     selection = chosen(text, on(arch="arm64"))
     assert [pin.name for pin in selection.pins] == ["good"]
     assert selection.sources == ()
+    source = selection.missing[0].source
+    assert source is not None
+    assert source.location.endswith("/amd-1.0.tar.gz")
     where = "emr-7.13.0 arm64 Python 3.11"
     assert selection.missing == (
         Missing(
@@ -372,6 +375,7 @@ def test_all_packages_without_a_wheel_are_found_at_once() -> None:
             version="1.0",
             target=where,
             available=("amd-1.0-cp311-cp311-manylinux2014_x86_64.whl",),
+            source=selection.missing[0].source,
         ),
         Missing(
             name="mac",
@@ -736,3 +740,10 @@ def test_what_emr_provides_is_seen_among_requirements() -> None:
         "--index-url https://pyspark.test/simple",
     ]
     assert provided_among(lines) == ("py4j", "pyspark")
+
+
+def test_a_name_that_no_file_can_have_is_not_included(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-r a\0b.txt\n")
+    with pytest.raises(ConfigError) as caught:
+        tuple(requirement_lines(tmp_path / "requirements.txt"))
+    assert "requirements.txt includes it" in caught.value.why

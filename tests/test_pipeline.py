@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from packager import __version__
+from packager.dockerbuild import Base
 from packager.errors import CommandError, ConfigError
 from packager.pipeline import Packed, pack
 from packager.project import find_project
-from packager.record import RecordedWheel, from_text
+from packager.record import RecordedBuild, RecordedWheel, from_text
 from packager.sbom import sbom_name
 from packager.settings import Settings
 from tests.fakes import World, lock_text, world
 from tests.index import make_sdist, make_wheel
+from tests.pythons import BUILD_KEPT, build_entries, make_build
 
 SITE = "lib/python3.11/site-packages"
 NATIVE = "cp311-cp311-manylinux_2_17_{}.manylinux2014_{}"
@@ -105,7 +107,7 @@ def test_a_project_that_is_built_is_packed_in_two_layers(
 ) -> None:
     root = built_project(tmp_path / "shop", outside, requires=["fruit"])
     outside.resolver.text = lock_text(make_wheel(wheels, "fruit"))
-    (item,) = packed(root, outside, entry_point="main.py")
+    (item,) = packed(root, outside, entry_point=("main.py",))
     assert item.report.passed
     assert kinds(item) == ["environment", "app", "entry-point"]
     environment = contents(archive(item, "environment"))
@@ -130,11 +132,90 @@ def test_or_in_one(tmp_path: Path, outside: World, wheels: Path) -> None:
     )
 
 
+def bundling(tmp_path: Path, outside: World, name: str = "shop") -> Path:
+    build = tmp_path / "builds" / "cpython-3.12.1-x86_64-install_only_stripped.tar.gz"
+    outside.pythons.archives["3.12"] = make_build(build, build_entries())
+    return built_project(tmp_path / name, outside)
+
+
+def test_a_python_that_the_release_lacks_is_a_layer_of_its_own(
+    tmp_path: Path, outside: World
+) -> None:
+    (item,) = packed(bundling(tmp_path, outside), outside, python="3.12")
+    assert item.report.passed
+    assert kinds(item) == ["environment", "app", "python"]
+    assert outside.said == ["Python 3.12 is bundled: emr-7.13.0 has 3.11, 3.9"]
+    environment = contents(archive(item, "environment"))
+    assert environment["bin/python"] == "-> ../../python/bin/python3.12"
+    assert "pyvenv.cfg" not in environment
+    start = f"{SITE}/packager_python".replace("3.11", "3.12")
+    python = archive(item, "python")
+    with tarfile.open(python) as tar:
+        assert sorted(tar.getnames()) == sorted(
+            [*BUILD_KEPT, f"{start}.pth", f"{start}.py", "lib64"]
+        )
+    assert python.name.startswith("python-3.12.1-amd64-")
+    build = outside.pythons.archives["3.12"]
+    assert item.record.interpreter == RecordedBuild(
+        version="3.12.1",
+        filename=build.name,
+        sha256=hashlib.sha256(build.read_bytes()).hexdigest(),
+    )
+
+
+def test_all_projects_share_a_bundled_python(tmp_path: Path, outside: World) -> None:
+    first, second = (
+        packed(bundling(tmp_path, outside, name), outside, python="3.12")[0]
+        for name in ("shop", "bakery")
+    )
+    assert archive(first, "python").name == archive(second, "python").name
+    assert archive(first, "python").read_bytes() == archive(second, "python").read_bytes()
+
+
+def test_a_bundled_python_is_compressed_once(tmp_path: Path, outside: World) -> None:
+    root = bundling(tmp_path, outside)
+    (first,) = packed(root, outside, python="3.12")
+    made = archive(first, "python")
+    data = made.read_bytes()
+    made.unlink()
+    (deflated,) = (tmp_path / "store" / "environments").glob("*/files")
+    before = deflated.stat()
+    (again,) = packed(root, outside, python="3.12")
+    assert archive(again, "python").read_bytes() == data
+    after = deflated.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("name", ["files", "facts"])
+def test_what_was_compressed_is_made_again_if_it_is_damaged(
+    tmp_path: Path, outside: World, name: str
+) -> None:
+    root = bundling(tmp_path, outside)
+    (first,) = packed(root, outside, python="3.12")
+    data = archive(first, "python").read_bytes()
+    archive(first, "python").unlink()
+    (damaged,) = (tmp_path / "store" / "environments").glob(f"*/{name}")
+    damaged.write_bytes(b"{}")
+    (again,) = packed(root, outside, python="3.12")
+    assert archive(again, "python").read_bytes() == data
+
+
+def test_in_one_layer_the_bundled_python_is_the_environment(tmp_path: Path, outside: World) -> None:
+    (item,) = packed(bundling(tmp_path, outside), outside, python="3.12", layout="single")
+    assert item.report.passed
+    assert kinds(item) == ["environment"]
+    with tarfile.open(archive(item, "environment")) as tar:
+        names = tar.getnames()
+        assert tar.getmember("bin/python").linkname == "python3.12"
+    assert len(names) == len(set(names))
+    assert {*BUILD_KEPT, "lib/python3.12/site-packages/shop/__init__.py"} <= {*names}
+
+
 def test_a_folder_is_packed_as_it_is(tmp_path: Path, outside: World) -> None:
     root = folder_project(tmp_path / "jobs")
     (root / "jobs" / "run.sh").write_text("#!/bin/sh\n", encoding="utf-8")
     (root / "jobs" / "run.sh").chmod(0o700)
-    (item,) = packed(root, outside, entry_point="main.py", exclude=("*.csv",))
+    (item,) = packed(root, outside, entry_point=("main.py",), exclude=("*.csv",))
     assert item.report.passed
     app = archive(item, "app")
     assert list(contents(app)) == ["jobs/__init__.py", "jobs/run.sh", "main.py"]
@@ -160,6 +241,26 @@ def test_a_file_is_its_entry_point_and_needs_no_app(tmp_path: Path, outside: Wor
     assert script.name.startswith("my-job-")
     assert script.read_text(encoding="utf-8") == "print(1)\n"
     assert outside.resolver.compiled == []
+
+
+def test_several_entry_points_are_copied_and_functions_get_a_script(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    root = built_project(tmp_path / "shop", outside, requires=["fruit"])
+    outside.resolver.text = lock_text(make_wheel(wheels, "fruit"))
+    write(root, {"jobs/main.py": "print(2)\n"})
+    named = ("main.py", "jobs/main.py", "shop:run", "fruit:run")
+    for layout in ("layers", "single"):
+        (item,) = packed(root, outside, entry_point=named, layout=layout)
+        points = item.record.entry_points
+        assert tuple(point.name for point in points) == named
+        texts = [(item.path.parent / point.file).read_text() for point in points]
+        assert texts[:2] == ["", "print(2)\n"]
+        assert "from shop import run\n" in texts[2]
+        assert points[2].file.startswith("shop-run-")
+    error = refused(root, outside, entry_point=("shop.gone:run",), out="again")
+    assert error.what == "the entry point shop.gone:run has no module shop.gone"
+    assert list((root / "again").iterdir()) == []
 
 
 def test_what_was_packed_before_is_not_packed_again(tmp_path: Path, outside: World) -> None:
@@ -234,7 +335,7 @@ def test_the_same_input_gives_the_same_bytes_wherever_it_is_packed(tmp_path: Pat
         outside = world(place / "store")
         root = built_project(place / "shop", outside)
         outside.resolver.text = lock_text(make_wheel(place / "wheels", "fruit"))
-        (item,) = packed(root, outside, entry_point="main.py", out="../out")
+        (item,) = packed(root, outside, entry_point=("main.py",), out="../out")
         results.append({path.name: path.read_bytes() for path in (place / "out").iterdir()})
         assert str(tmp_path) not in item.path.read_text(encoding="utf-8")
     assert results[0] == results[1]
@@ -314,9 +415,10 @@ def test_a_file_of_the_project_stands_before_that_of_a_wheel(
 def test_files_of_every_size_arrive_whole(
     tmp_path: Path, outside: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {f"data/{size}.txt": "x" * size for size in (0, 1, 7, 8, 9, 511, 512, 513, 70_000)}
+    sizes = (0, 1, 511, 512, 513, 1023, 1024, 1025, 2048, 70_000)
+    files = {f"data/{size}.txt": "".join(map(str, range(size)))[:size] for size in sizes}
     root = write(folder_project(tmp_path / "jobs"), files)
-    monkeypatch.setattr("packager.layers.IN_MEMORY", 8)
+    monkeypatch.setattr("packager.layers.TOGETHER", 1024)
     (item,) = packed(root, outside)
     assert item.report.passed
     found = contents(archive(item, "app"))
@@ -386,7 +488,7 @@ def test_a_failed_check_is_reported_and_the_archives_are_there_to_look_at(
 
 def test_nothing_else_is_left_in_the_output_folder(tmp_path: Path, outside: World) -> None:
     root = folder_project(tmp_path / "jobs")
-    (item,) = packed(root, outside, entry_point="main.py")
+    (item,) = packed(root, outside, entry_point=("main.py",))
     made = {artifact.file for artifact in item.record.artifacts}
     made |= {item.path.name, sbom_name(item.record)}
     assert {path.name for path in (root / "dist").iterdir()} == made
@@ -503,9 +605,11 @@ def test_a_python_that_some_patch_level_of_satisfies_is_fine(
     ("options", "what"),
     [
         ({"release": None}, "no EMR release is given"),
-        ({"python": "3.12"}, "emr-7.13.0 has no Python 3.12"),
-        ({"release": "emr-spark-8.0-preview"}, "emr-spark-8.0-preview has no Python 3.9"),
-        ({"entry_point": "gone.py"}, "the entry point gone.py does not exist"),
+        (
+            {"release": "emr-spark-8.0-preview"},
+            "the C library of emr-spark-8.0-preview is not known",
+        ),
+        ({"entry_point": ("gone.py",)}, "the entry point gone.py does not exist"),
         ({"extras": ("a",)}, "extras and groups can not be chosen here"),
         ({"groups": ("a",)}, "extras and groups can not be chosen here"),
     ],
@@ -619,3 +723,123 @@ def test_a_wheel_with_another_hash_than_the_file_allows_is_refused(
     root = folder_project(tmp_path / "jobs", requirements=f"fruit --hash=sha256:{'0' * 64}\n")
     error = refused(root, outside)
     assert error.what == f"the hashes of fruit 1.0 in {root / 'requirements.txt'} do not match"
+
+
+# What Docker compiles.
+
+COMPILED = "cp311-cp311-linux_{}"
+BASE = Base(reference="", digest="sha256:" + "1" * 64, local=True)
+
+
+def with_docker(outside: World, wheels: Path, *names: str) -> None:
+    """An engine that compiles `names` for both architectures."""
+    outside.docker.base = BASE
+    for name in names:
+        for arch in ("amd64", "arm64"):
+            tag = COMPILED.format({"amd64": "x86_64", "arm64": "aarch64"}[arch])
+
+            def make(name: str = name, arch: str = arch, tag: str = tag) -> Path:
+                return make_wheel(wheels / f"compiled-{arch}", name, tag=tag)
+
+            outside.builder.makes[f"{name} {arch}"] = make
+
+
+def compiled_project(tmp_path: Path, outside: World, wheels: Path) -> Path:
+    """A project that needs a pure wheel, and a source whose wheel is compiled."""
+    sdist = make_sdist(wheels, "quick", "1.0", {"pyproject.toml": ""})
+    pure = make_wheel(wheels, "fruit")
+    outside.resolver.text = lock_text(pure, sdist)
+    outside.builder.makes["quick"] = lambda: make_wheel(
+        wheels / "here", "quick", tag="cp311-cp311-linux_x86_64"
+    )
+    return folder_project(tmp_path / "project", requirements="fruit\nquick\n")
+
+
+def test_docker_compiles_what_has_no_wheel_and_nothing_else(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    root = compiled_project(tmp_path, outside, wheels)
+    with_docker(outside, wheels, "quick")
+    both = packed(root, outside, arch=("all",), base_image="spark:1")
+    assert sorted(outside.docker.compiled_for) == [("amd64", "quick"), ("arm64", "quick")]
+    for item in both:
+        assert item.record.builder == "wheels"
+        assert item.record.base_image == f"spark:1@{BASE.digest}"
+        assert {w.name for w in item.record.wheels} == {"fruit", "quick"}
+
+
+def test_no_engine_is_asked_where_every_wheel_fits(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    with_docker(outside, wheels)
+    outside.resolver.text = lock_text(make_wheel(wheels, "fruit"))
+    root = folder_project(tmp_path / "project", requirements="fruit\n")
+    (item,) = packed(root, outside)
+    assert item.record.base_image == ""
+    assert outside.docker.compiled_for == []
+
+
+def test_without_an_engine_it_is_named_as_a_way_out(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    root = compiled_project(tmp_path, outside, wheels)
+    error = refused(root, outside)
+    assert error.what == "no wheel for the target: quick"
+    assert error.fix.endswith(
+        "or let Docker compile it, for which no container engine is running here"
+    )
+
+
+def test_the_wheels_builder_asks_no_engine(tmp_path: Path, outside: World, wheels: Path) -> None:
+    root = compiled_project(tmp_path, outside, wheels)
+    with_docker(outside, wheels, "quick")
+    error = refused(root, outside, builder="wheels")
+    assert "Docker" not in error.fix
+    assert outside.docker.compiled_for == []
+
+
+def test_a_package_without_a_source_keeps_docker_out(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    root = compiled_project(tmp_path, outside, wheels)
+    with_docker(outside, wheels, "quick")
+    outside.resolver.text = lock_text(
+        make_sdist(wheels, "quick", "1.0", {"pyproject.toml": ""}),
+        make_wheel(wheels, "gone", tag="cp39-cp39-win_amd64"),
+    )
+    assert refused(root, outside).what == "no wheel for the target: gone, quick"
+    assert outside.docker.compiled_for == []
+
+
+def test_a_package_with_wheels_for_others_alone_is_compiled_from_its_source(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    with_docker(outside, wheels, "quick")
+    outside.resolver.text = lock_text(
+        make_sdist(wheels, "quick", "1.0", {"pyproject.toml": ""}),
+        make_wheel(wheels, "quick", tag="cp311-cp311-win_amd64"),
+    )
+    root = folder_project(tmp_path / "project", requirements="quick\n")
+    (item,) = packed(root, outside)
+    assert [w.filename for w in item.record.wheels] == ["quick-1.0-cp311-cp311-linux_x86_64.whl"]
+
+
+def test_the_project_s_own_compiled_wheel_becomes_an_app_for_each_architecture(
+    tmp_path: Path, outside: World, wheels: Path
+) -> None:
+    root = built_project(tmp_path / "project", outside, tag="cp311-cp311-linux_x86_64")
+    with_docker(outside, wheels, "shop")
+    names = [archive(item, "app").name for item in packed(root, outside, arch=("all",))]
+    assert [name.rpartition("-")[0] for name in names] == [
+        "shop-app-py311-amd64",
+        "shop-app-py311-arm64",
+    ]
+
+
+def test_without_an_engine_a_compiled_project_is_refused_as_before(
+    tmp_path: Path, outside: World
+) -> None:
+    root = built_project(tmp_path / "project", outside, tag="cp311-cp311-linux_x86_64")
+    error = refused(root, outside)
+    assert "is compiled" in error.what
+    assert error.fix.endswith("for which no container engine is running here")

@@ -16,7 +16,6 @@ from packager.project import (
     MADE_BY_TOOLS,
     Project,
     app_files,
-    entry_point,
     find_project,
     other_locks,
     plain_name,
@@ -164,7 +163,6 @@ def test_one_file_is_a_project(tmp_path: Path) -> None:
     assert (project.app, project.name, project.lock) == ("file", "my-job", None)
     assert project.file == tmp_path / "My Job.py"
     assert [str(p) for p in app_files(project)] == ["My Job.py"]
-    assert entry_point(project, None) == project.file
 
 
 @pytest.mark.parametrize(
@@ -271,47 +269,6 @@ def test_values_of_a_wrong_type_are_told_with_their_place(
 ) -> None:
     error = refused(tmp_path, {"pyproject.toml": text})
     assert error.what.startswith(f"{tmp_path / 'pyproject.toml'}: {what}")
-
-
-# The entry point.
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Project:
-    return found(tmp_path / "jobs", ("main.py", "other.py", "src/deep.py"))
-
-
-@pytest.mark.parametrize("setting", ["main.py", "./src/../main.py"])
-def test_the_entry_point_is_relative_to_the_project(jobs: Project, setting: str) -> None:
-    assert entry_point(jobs, setting) == jobs.root / "main.py"
-    assert entry_point(jobs, str(jobs.root / "src" / "deep.py")) == jobs.root / "src" / "deep.py"
-
-
-def test_a_folder_needs_no_entry_point(jobs: Project) -> None:
-    assert entry_point(jobs, None) is None
-
-
-@pytest.mark.parametrize("setting", ["mian.py", "src"])
-def test_an_entry_point_that_is_no_file_is_refused(jobs: Project, setting: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        entry_point(jobs, setting)
-    assert caught.value.what == f"the entry point {setting} does not exist"
-    assert caught.value.why.endswith("main.py, other.py")
-
-
-def test_an_entry_point_outside_is_refused(jobs: Project) -> None:
-    outside = jobs.root.parent / "outside.py"
-    outside.touch()
-    (jobs.root / "link.py").symlink_to(outside)
-    for setting in ("../outside.py", str(outside), "link.py"):
-        with pytest.raises(ConfigError) as caught:
-            entry_point(jobs, setting)
-        assert caught.value.what == f"the entry point {setting} lies outside the project"
-
-
-def test_an_entry_point_through_a_link_inside_is_fine(jobs: Project) -> None:
-    (jobs.root / "link.py").symlink_to("main.py")
-    assert entry_point(jobs, "link.py") == jobs.root / "link.py"
 
 
 # The files of a folder.
@@ -446,3 +403,15 @@ def test_dependencies_are_known_as_written(
 ) -> None:
     text = f"{PYPROJECT}dependencies = {value}\n"
     assert found(tmp_path, {"pyproject.toml": text}).requirements == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a = " + "[" * 100_000, "it is nested too deeply"),
+        ("a = " + "9" * 5000, "a number in it has too many digits"),
+    ],
+)
+def test_what_no_parser_takes_is_no_toml(tmp_path: Path, text: str, why: str) -> None:
+    error = refused(tmp_path, {"pyproject.toml": text})
+    assert (error.what, error.why) == (f"{tmp_path / 'pyproject.toml'} is not valid TOML", why)

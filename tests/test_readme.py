@@ -82,7 +82,8 @@ def test_ci_runs_the_readmes_own_set_up_and_test_commands() -> None:
 
 @pytest.mark.network
 @pytest.mark.spark
-def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
+def test_the_tour_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
     shutil.copytree(
         ROOT / "sample_app",
         tmp_path / "sample_app",

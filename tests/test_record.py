@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager.errors import ConfigError
-from packager.record import Artifact, Record, RecordedWheel, from_text, to_text
+from packager.record import (
+    Artifact,
+    Record,
+    RecordedBuild,
+    RecordedRoom,
+    RecordedWheel,
+    from_text,
+    to_text,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD = Record(
@@ -73,6 +81,9 @@ def spoiled(**changes: object) -> str:
 
 def test_a_record_reads_back_as_it_was() -> None:
     assert from_text(to_text(RECORD), "") == RECORD
+    build = RecordedBuild(version="3.12.1", filename="cpython.tar.gz", sha256="6" * 64)
+    bundling = replace(RECORD, interpreter=build)
+    assert from_text(to_text(bundling), "") == bundling
     bare = replace(
         RECORD, version=None, lock=None, lock_sha256=None, wheels=(), dropped=(), artifacts=()
     )
@@ -90,7 +101,22 @@ def test_a_commit_is_kept_where_one_is_known() -> None:
     known = replace(RECORD, commit="0" * 40)
     assert from_text(to_text(known), "") == known
     assert "commit" not in json.loads(to_text(RECORD))
-    assert refused(spoiled(commit=1)).why == "a value that is to be a text is not"
+    assert refused(spoiled(commit=1)).why == "`commit` is 1, which it can not be"
+
+
+def test_where_the_archives_were_tried_out_is_kept() -> None:
+    room = RecordedRoom(
+        image="spark:7.13.0",
+        digest="sha256:0",
+        platform="linux/arm64",
+        emulated=True,
+        modules=12,
+        scripts=3,
+        spark_job=True,
+    )
+    known = replace(RECORD, clean_room=room)
+    assert from_text(to_text(known), "") == known
+    assert "clean_room" not in json.loads(to_text(RECORD))
 
 
 def test_a_record_is_named_by_what_it_is_for() -> None:
@@ -151,3 +177,28 @@ def test_any_text_is_a_record_or_refused(key: str, value: object) -> None:
     for text in (spoiled(**{key: value}), json.dumps(value)):
         with contextlib.suppress(ConfigError):
             assert isinstance(from_text(text, ""), Record)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"dropped": "pyspark"}, "`dropped` is 'pyspark'"),
+        ({"layout": []}, "`layout` is []"),
+        ({"python": "3.x"}, "`python` is '3.x', which is no minor version"),
+        ({"lock": 1}, "`lock` is 1"),
+        ({"wheels": [{"name": 1}]}, "`name` is 1"),
+        ({"artifacts": [{"size": 10**30}]}, "`size` is 1000"),
+        ({"artifacts": [{"size": True}]}, "`size` is True"),
+        ({"conf": {"spark.a": "\ud800"}}, "surrogates not allowed"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, object], why: str) -> None:
+    assert why in refused(spoiled(**changes)).why
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("[" * 100_000, "nested too deeply"), ("[" + "9" * 5000 + "]", "too many digits")],
+)
+def test_what_no_parser_takes_is_no_record(text: str, why: str) -> None:
+    assert why in refused(text).why

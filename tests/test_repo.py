@@ -120,7 +120,17 @@ def test_no_tracked_file_names_a_package_index() -> None:
     assert bad == []
 
 
-LATE = ("requests", "urllib3", "packaging", "elftools", "deflate", "build", "uv", "platformdirs")
+LATE = (
+    "docker",
+    "requests",
+    "urllib3",
+    "packaging",
+    "elftools",
+    "deflate",
+    "build",
+    "uv",
+    "platformdirs",
+)
 PROBE = """
 import contextlib, io, json, sys
 from packager.__main__ import main
@@ -154,7 +164,8 @@ def test_the_wheel_has_what_packager_reads_and_nothing_of_its_tests(tmp_path: Pa
         names = set(built.namelist())
     read = {p for p in (ROOT / "packager" / "data").iterdir() if p.is_file()}
     expected = {f"packager/data/{path.name}" for path in read}
-    expected |= {f"packager/dockerfiles/{path.name}" for path in (ROOT / "dockerfiles").iterdir()}
+    recipes = (path for path in (ROOT / "dockerfiles").rglob("*") if path.is_file())
+    expected |= {f"packager/{path.relative_to(ROOT)}" for path in recipes}
     expected |= {f"{path.relative_to(ROOT)}" for path in sources("packager")}
     assert expected | {"packager/py.typed"} <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"packager"}

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from packager import __version__
-from packager.checks import RULES, check_archives
+from packager.checks import CHECKS, RULES, check_archives
 from packager.checks.bundle import Bundle
 from packager.errors import ConfigError, ExitCode, ValidationFailedError
 from packager.findings import Finding, Report, waive
@@ -192,11 +192,11 @@ def test_junit_has_a_suite_for_each_subject_and_a_case_for_each_check() -> None:
     root = ET.fromstring(written("junit"))  # noqa: S314  # our own work
     suites = {suite.attrib["name"]: suite for suite in root}
     assert [*suites] == ["good", "bad", "empty"]
-    assert [case.attrib["name"] for case in suites["good"]] == [*RULES]
-    assert [case.attrib["name"] for case in suites["bad"]] == [*RULES]
+    assert [case.attrib["name"] for case in suites["good"]] == [*CHECKS]
+    assert [case.attrib["name"] for case in suites["bad"]] == [*CHECKS]
     assert suites["good"].attrib | {"name": ""} == {
         "name": "",
-        "tests": str(len(RULES)),
+        "tests": str(len(CHECKS)),
         "failures": "0",
         "errors": "0",
         "skipped": "0",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from packager.facts import Distribution
-from packager.record import RecordedWheel
+from packager.record import RecordedBuild, RecordedWheel
 from packager.sbom import sbom_name, sbom_text
 from packager.target import ARCHES
 from tests.archives import TARGET
@@ -29,6 +29,8 @@ def wheel(name: str, version: str = "1.0", sha256: str | None = "a" * 64) -> Rec
     return RecordedWheel(name=name, version=version, filename=filename, sha256=sha256)
 
 
+BUILD = RecordedBuild(version="3.12.1", filename="cpython.tar.gz", sha256="6" * 64)
+BUNDLING = replace(RECORD, interpreter=BUILD)
 INSIDE = (
     distribution("report", "numpy>=1", 'nut; extra == "all"'),
     distribution("numpy", license_="bsd-3-clause", version="1.26.4"),
@@ -137,6 +139,12 @@ def test_a_wheel_made_here_has_no_hash_and_versions_are_encoded() -> None:
     assert component["purl"] == "pkg:pypi/a@1.0%2Blocal"
 
 
+def test_a_bundled_interpreter_is_a_part() -> None:
+    found = json.loads(sbom_text(BUNDLING, INSIDE, TARGET))
+    assert found["components"][-1]["purl"] == "pkg:generic/python@3.12.1"
+    assert found["components"][-1]["hashes"] == [{"alg": "SHA-256", "content": "6" * 64}]
+
+
 @pytest.mark.tools  # it starts none, but takes seconds to load
 def test_it_is_sound_by_the_judgement_of_cyclonedx() -> None:
     from cyclonedx.schema import SchemaVersion
@@ -152,7 +160,7 @@ def test_it_is_sound_by_the_judgement_of_cyclonedx() -> None:
         wheels=(wheel("a", "1!1.0+local", None), wheel("numpy")),
         artifacts=(replace(RECORD.artifacts[0], file="größe 1.tar.gz"),),
     )
-    for record in (RECORD, bare, odd):
+    for record in (RECORD, BUNDLING, bare, odd):
         assert faults(sbom_text(record, INSIDE, TARGET)) == []
     for key, value in {"components": [{}], "serialNumber": "x", "time": 1}.items():
         spoiled = json.loads(sbom_text(RECORD, INSIDE, TARGET)) | {key: value}

@@ -1,6 +1,7 @@
 """Options from flags, variables, pyproject.toml and defaults; and the targets they name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,29 @@ VALUES: dict[str, tuple[tuple[object, object], tuple[str, object], tuple[object,
     "arch": ((["arm64"], ("arm64",)), ("amd64, arm64", ("amd64", "arm64")), ("all", ("all",))),
     "python": (("3.9", "3.9"), ("3.11", "3.11"), ("3.012", "3.12")),
     "layout": (("single", "single"), ("layers", "layers"), ("single", "single")),
-    "entry_point": (("a.py", "a.py"), ("b.py", "b.py"), ("c d.py", "c d.py")),
+    "entry_point": ((["a.py", "b:c"], ("a.py", "b:c")), ("b.py", ("b.py",)), ("c d", ("c d",))),
     "extras": ((["a", "b"], ("a", "b")), ("c,d,", ("c", "d")), ([], ())),
     "groups": ((["a"], ("a",)), ("b", ("b",)), (["c"], ("c",))),
     "locked": ((True, True), ("True", True), (True, True)),
+    "venv": ((".venv", ".venv"), ("../b c", "../b c"), ("/d", "/d")),
+    "builder": (("docker", "docker"), ("wheels", "wheels"), ("auto", "auto")),
+    "build_packages": ((["gcc"], ("gcc",)), ("gcc,make", ("gcc", "make")), (["g++"], ("g++",))),
+    "dockerfile": (("a", "a"), ("b/c", "b/c"), ("d", "d")),
+    "no_cache": ((True, True), ("true", True), (True, True)),
+    "offline": ((True, True), ("1", True), (True, True)),
     "exclude": ((["*.csv"], ("*.csv",)), ("a,b", ("a", "b")), (["docs"], ("docs",))),
+    "slim": (
+        ("stubs,tests", ("tests", "stubs")),
+        ("tests", ("tests",)),
+        (["headers"], ("headers",)),
+    ),
+    "byte_code": ((True, True), ("1", True), (True, True)),
+    "base_image": (("a:1", "a:1"), ("b.c/d@sha256:0", "b.c/d@sha256:0"), ("d/e", "d/e")),
+    "clean_room": (("off", "off"), ("require", "require"), ("auto", "auto")),
     "out": (("a", "a"), ("/b", "/b"), ("c", "c")),
     "s3_uri": (("s3://a/", "s3://a"), ("s3://b/c", "s3://b/c"), ("s3://d/e/", "s3://d/e")),
     "cache_dir": (("/a", "/a"), ("~/b", "~/b"), ("c", "c")),
+    "cache_size": (("none", "none"), ("1.5GB", "1.5GB"), (500_000, "500000")),
 }
 
 
@@ -122,6 +138,8 @@ def test_a_variable_switches_on_and_off(text: str, value: bool) -> None:
 WRONG: list[tuple[str, object, str]] = [
     ("release", 7, "a text"),
     ("release", " ", "a text"),
+    ("out", "a\0b", "a text"),
+    ("exclude", ["a\0b"], "a list of texts"),
     ("arch", [], "amd64, arm64 or all"),
     ("arch", "", "amd64, arm64 or all"),
     ("arch", 1, "a list of texts"),
@@ -131,11 +149,24 @@ WRONG: list[tuple[str, object, str]] = [
     ("python", "3.x", 'a minor version in quotes, as in "3.11"'),
     ("layout", "layer", "one of layers, single (perhaps 'layers')"),
     ("layout", True, "one of layers, single"),
-    ("entry-point", ["main.py"], "a text"),
+    (
+        "base-image",
+        "spark 7.13",
+        "a reference of an image, as in registry.example/team/spark:7.13.0",
+    ),
+    ("base-image", "spark:", "a reference of an image, as in registry.example/team/spark:7.13.0"),
+    ("clean-room", "of", "one of auto, require, off (perhaps 'off')"),
+    ("entry-point", ["main.py", 1], "a list of texts"),
     ("extras", [1], "a list of texts"),
     ("groups", {"a": 1}, "a list of texts"),
     ("exclude", [""], "a list of texts"),
     ("locked", "yes", "true or false"),
+    ("slim", ["test"], "any of tests, headers, stubs, symbols (perhaps 'tests')"),
+    ("slim", "strip", "any of tests, headers, stubs, symbols"),
+    ("builder", "dokcer", "one of auto, wheels, docker (perhaps 'docker')"),
+    ("build-packages", ["gcc; rm -r /"], "names of packages, as in gcc and libffi-devel"),
+    ("build-packages", ["-y"], "names of packages, as in gcc and libffi-devel"),
+    ("no-cache", "no", "true or false"),
     ("locked", 1, "true or false"),
     ("s3-uri", "bucket/jobs", "an S3 location without blanks, as in s3://bucket/prefix"),
     ("s3-uri", "s3:///jobs", "an S3 location without blanks, as in s3://bucket/prefix"),
@@ -267,6 +298,21 @@ def test_an_architecture_the_release_does_not_run_on_is_refused(arch: list[str])
     error = no_target(release="emr-6.8.0", arch=arch)
     assert error.what == "emr-6.8.0 does not run on arm64"
     assert error.why == "it runs on amd64"
+
+
+def test_the_base_image_is_the_releases_own_or_the_one_asked_for() -> None:
+    settings = made({"release": "emr-7.13.0"})
+    (target,) = settings.targets()
+    assert settings.image_for(target) == "public.ecr.aws/emr-serverless/spark/emr-7.13.0:latest"
+    assert replace(settings, base_image="own:1").image_for(target) == "own:1"
+
+
+@pytest.mark.parametrize("release", ["emr-6.6.0", "emr-spark-8.0.0"])
+def test_a_release_without_a_known_image_needs_to_be_told(release: str) -> None:
+    settings = made({"release": release})
+    with pytest.raises(ConfigError, match="the image of") as caught:
+        settings.image_for(settings.targets()[0])
+    assert caught.value.fix == "name one with --base-image"
 
 
 def test_waivers_are_of_the_file_and_of_flags_which_win() -> None:

@@ -308,6 +308,14 @@ def test_a_job_has_a_name_of_256_characters() -> None:
     assert "257 characters" in refused("start-job-run", replace(JOB, name="n" * 257)).what
 
 
+def test_of_several_entry_points_one_has_to_be_chosen() -> None:
+    error = refused("start-job-run", replace(JOB, entry_point=None, choices=("a.py", "b:c")))
+    assert error.what == "2 entry points are packed, and none is chosen"
+    assert error.why == "there are a.py, b:c"
+    assert error.fix == "choose one: --entry-point a.py"
+    assert emitter("spark-submit")(replace(JOB, entry_point=None, choices=("a.py", "b:c")))
+
+
 def test_a_job_run_needs_an_entry_point() -> None:
     error = refused("start-job-run", replace(JOB, entry_point=None))
     assert error.what == "no entry point is known"

@@ -1,17 +1,18 @@
-"""The wheel store: verified once, planned once, and sound whatever happens to its files."""
+"""The wheel store: verified once, and sound whatever happens to its files."""
 
-import threading
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from packager.adapters import store as module
 from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store, local_path
 from packager.environment import APP_LAYOUT
-from packager.errors import ConfigError
+from packager.errors import CommandError, ConfigError
+from packager.layers import Layer, write_layer
 from packager.lockfiles import Pin
+from packager.ports import StoredWheel
 from tests.index import make_wheel
 
 
@@ -19,33 +20,21 @@ def new_store(tmp_path: Path) -> Store:
     return Store(root=tmp_path / "store", fetcher=Fetcher(), say=lambda _: None)
 
 
-def test_other_processes_plan_what_this_one_would(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WORTH_A_PROCESS", 0)
-    wheels = [make_wheel(tmp_path / "wheels", name) for name in ("fruit", "nut", "seed")]
-    here, elsewhere = new_store(tmp_path / "a"), new_store(tmp_path / "b")
-    alone = [here.planned(here.admit(wheel), APP_LAYOUT) for wheel in wheels]
-    stored = [elsewhere.admit(wheel) for wheel in wheels]
-    with elsewhere.planning([(wheel, APP_LAYOUT) for wheel in stored]):
-        assert threading.active_count() > 1, "no process was started"
-        ahead = [elsewhere.planned(wheel, APP_LAYOUT) for wheel in stored]
-    assert [p.plan.to_bytes() for p in ahead] == [p.plan.to_bytes() for p in alone]
-    assert [p.members for p in ahead] == [p.members for p in alone]
-    assert elsewhere.pending == {}
-
-
 @pytest.mark.parametrize("damage", [b"", b"x", b"\0" * 5000])
 def test_what_is_damaged_in_the_store_is_made_again(tmp_path: Path, damage: bytes) -> None:
     store = new_store(tmp_path)
     wheel = store.admit(make_wheel(tmp_path / "wheels", "fruit"))
-    good = store.planned(wheel, APP_LAYOUT)
-    (plan,) = (store.root / "plans").iterdir()
-    plan.write_bytes(damage)
+    good = store.installed(wheel, APP_LAYOUT)
     (wheel.path.parent / f"{wheel.filename}.facts.json").write_bytes(damage)
-    again = store.planned(wheel, APP_LAYOUT)
-    assert again.plan.to_bytes() == good.plan.to_bytes()
-    assert (again.members, again.observations) == (good.members, good.observations)
+    assert store.installed(wheel, APP_LAYOUT) == good
+
+
+def test_a_wheel_that_vanished_is_named(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    wheel = store.admit(make_wheel(tmp_path / "wheels", "fruit"))
+    wheel.path.unlink()
+    with pytest.raises(CommandError, match=r"fruit-1.0.*is gone from the store"):
+        store.installed(wheel, APP_LAYOUT)
 
 
 def test_one_wheel_may_arrive_from_many_sides_at_once(tmp_path: Path) -> None:
@@ -91,3 +80,90 @@ def test_the_same_wheel_is_known_by_two_names(tmp_path: Path) -> None:
 )
 def test_what_lies_on_this_machine(location: str, path: Path | None) -> None:
     assert local_path(location) == path
+
+
+# Damage, and how it is noticed.
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Store, StoredWheel]:
+    store = new_store(tmp_path)
+    return store, store.admit(make_wheel(tmp_path / "wheels", "fruit"))
+
+
+def flipped(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_wheel_that_changed_is_not_taken_for_the_one_that_was_verified(
+    kept: tuple[Store, StoredWheel],
+) -> None:
+    store, wheel = kept
+    flipped(wheel.path, 50)
+    assert store.stored(wheel.sha256, wheel.filename) is None
+
+
+def test_a_sound_wheel_that_lost_its_seal_gets_it_back(kept: tuple[Store, StoredWheel]) -> None:
+    store, wheel = kept
+    os.utime(wheel.path)  # as a copy has it
+    assert store.stored(wheel.sha256, wheel.filename) == wheel
+    assert wheel.path.stat().st_mtime_ns == wheel.changed_ns
+
+
+def test_no_other_sealed_wheel_is_taken_for_it(
+    kept: tuple[Store, StoredWheel], tmp_path: Path
+) -> None:
+    store, wheel = kept
+    other = store.admit(make_wheel(tmp_path / "wheels", "nut"))
+    other.path.rename(wheel.path)
+    assert store.stored(wheel.sha256, wheel.filename) is None
+
+
+def test_a_wheel_that_changes_while_it_is_packed_is_noticed(
+    kept: tuple[Store, StoredWheel], tmp_path: Path
+) -> None:
+    store, wheel = kept
+    layer = Layer(
+        kind="app",
+        name="app",
+        members=(),
+        files=(),
+        key="key",
+        wheels=[store.installed(wheel, APP_LAYOUT)],
+    )
+    flipped(wheel.path, 50)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(CommandError, match="has changed in the store while it was packed"):
+        write_layer(layer, out, store)
+    assert list(out.iterdir()) == []
+    assert store.recall("made", "key") is None
+
+
+def test_whichever_bit_of_a_remembered_text_changes_it_is_forgotten(
+    kept: tuple[Store, StoredWheel],
+) -> None:
+    store, _ = kept
+    store.remember("made", "key", "text")
+    path = store.root / "made" / "key"
+    good = path.read_bytes()
+    assert store.recall("made", "key") == "text"
+    for at in range(len(good)):
+        path.write_bytes(good)
+        flipped(path, at)
+        assert store.recall("made", "key") is None
+
+
+def test_whichever_bit_of_the_facts_changes_they_are_made_again(
+    kept: tuple[Store, StoredWheel],
+) -> None:
+    store, wheel = kept
+    good = store.installed(wheel, APP_LAYOUT)
+    facts = wheel.path.parent / f"{wheel.filename}.facts.json"
+    whole = facts.read_bytes()
+    for at in range(0, len(whole), 31):
+        facts.write_bytes(whole)
+        flipped(facts, at)
+        assert store.installed(wheel, APP_LAYOUT) == good

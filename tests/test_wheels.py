@@ -436,6 +436,20 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "encrypted": (with_file(flags=0x801), "foo.py is encrypted"),
     "bzip2": (with_file(method=12), "foo.py is compressed by method 12, not deflate"),
     "lzma": (with_file(method=14), "foo.py is compressed by method 14, not deflate"),
+    "deflate64": (with_file(method=9), "foo.py is compressed by method 9, not deflate"),
+    "zstd": (with_file(method=93), "foo.py is compressed by method 93, not deflate"),
+    **{
+        f"METADATA of {inside}": (
+            raw_zip(*SOUND, Raw(name=f"{INFO}/METADATA", data=text)),
+            f"its METADATA is that of {inside}",
+        )
+        for inside, text in {
+            "bar 1.0": b"Name: bar\nVersion: 1.0\n",
+            "foo 1.1": b"Name: foo\r\nVersion: 1.1\r\n\r\nVersion: 1.0\r\n",
+            "no name without a version": b"Summary: x\n\nName: foo\nVersion: 1.0\n",
+            "foo x": b"Name: foo\nVersion: x\n",
+        }.items()
+    },
     "a symbolic link": (with_file(mode=0o120777), "foo.py is a symbolic link"),
     "no RECORD": (raw_zip(WHEEL), f"{INFO}/RECORD is missing"),
     "no WHEEL": (raw_zip(RECORD), f"{INFO}/WHEEL is missing"),
@@ -511,7 +525,7 @@ def admit(data: bytes, folder: Path, filename: str = NAME) -> None:
     path = folder / filename
     path.write_bytes(data)
     store = Store(root=folder / "store", fetcher=Fetcher(), say=print)
-    store.planned(store.admit(path), ENVIRONMENT)
+    store.installed(store.admit(path), ENVIRONMENT)
 
 
 def test_the_wheel_that_is_broken_below_is_sound(tmp_path: Path) -> None:
@@ -530,7 +544,6 @@ def test_a_broken_wheel_is_refused_with_its_name_and_the_reason(
     assert caught.value.why
     assert caught.value.fix
     assert not list((tmp_path / "store" / "tmp").iterdir())
-    assert not (tmp_path / "store" / "plans").exists()
 
 
 @pytest.mark.parametrize("filename", ["foo.whl", "foo-1.0.whl", "foo-x-py3-none-any.whl"])
@@ -542,7 +555,7 @@ def test_a_file_name_that_is_none_of_a_wheel_is_refused(tmp_path: Path, filename
 class Mirror(Fetcher):
     """Gives the same bytes for every URL."""
 
-    def download(self, url: str, path: Path) -> None:
+    def download(self, url: str, path: Path, *, size: int | None = None) -> None:  # noqa: ARG002
         assert "secret" in url
         path.write_bytes(GOOD)
 
@@ -628,6 +641,46 @@ def test_bytes_before_and_after_a_zip_do_no_harm(tmp_path: Path) -> None:
     before, after = os.urandom(100), b"comment"
     commented = GOOD[:-2] + struct.pack("<H", len(after)) + after
     path.write_bytes(before + commented)
+    assert tree(path)[f"{SITE}/foo.py"].data == b"x = 1\n" * 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Metadata-Version: 2.1\nName: Foo\nVersion: 1\n\nName: bar\n",
+        b"Name: foo\r\nAuthor: J\xf6rg\r\nVersion: 1.0.0\r\n",
+    ],
+)
+def test_metadata_is_compared_as_names_and_versions_are(tmp_path: Path, text: bytes) -> None:
+    admit(raw_zip(*SOUND, Raw(name=f"{INFO}/METADATA", data=text)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"foo.py,sha256=AAAA,1\n",
+        b"gone.py,,\n../../outside.py,sha256=x,5\nfoo.py,,\n",
+    ],
+    ids=["lists nothing", "has another hash", "lists what is not there"],
+)
+def test_a_record_that_lies_changes_no_file(tmp_path: Path, record: bytes) -> None:
+    """As with pip and uv: what is installed are the wheel's entries, whose CRCs are right."""
+    path = tmp_path / NAME
+    path.write_bytes(
+        raw_zip(WHEEL, Raw(name=f"{INFO}/RECORD", data=record), Raw(name="foo.py", data=b"x = 1\n"))
+    )
+    files = tree(path)
+    assert set(files) == {f"{SITE}/{p}" for p in (f"{INFO}/RECORD", f"{INFO}/WHEEL", "foo.py")}
+    assert files[f"{SITE}/foo.py"].data == b"x = 1\n"
+
+
+def test_zip64_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 40)
+    path = make_wheel(tmp_path, "foo", files={"foo.py": "x = 1\n" * 9})
+    assert b"PK\x06\x06" in path.read_bytes(), "it has no end of a zip64 directory"
+    monkeypatch.undo()
     assert tree(path)[f"{SITE}/foo.py"].data == b"x = 1\n" * 9
 
 

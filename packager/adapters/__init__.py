@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from packager.ports import Ports
+from packager.ports import CleanRoom, Ports
 
 
 def connect(
@@ -15,14 +15,21 @@ def connect(
 
     from packager.adapters import process
     from packager.adapters.builder import BackendBuilder
+    from packager.adapters.buildkit import BuildKit
+    from packager.adapters.bytecompiler import HostByteCompiler
     from packager.adapters.credentials import known_credentials
-    from packager.adapters.fetch import Fetcher
+    from packager.adapters.fetch import Fetcher, offline, patience
+    from packager.adapters.pythons import UvPythons
+    from packager.adapters.room import EngineRoom
     from packager.adapters.store import Store
+    from packager.adapters.symbols import StoreStripper
     from packager.adapters.uv import Uv
     from packager.adapters.worktree import commit_of
 
     fetcher = Fetcher(
         credentials=functools.cache(lambda: known_credentials(root, env)),
+        patience=patience(env),
+        offline=offline(env),
         # uv's variable and pip's; those of `requests` itself come first, as it reads them last.
         authorities=next(
             (
@@ -35,17 +42,39 @@ def connect(
     )
     store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
 
+    room = EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
+
     def stop() -> None:
         fetcher.stop()
         process.end_all()
+        room.stop()
 
+    uv = find_uv_bin()
+    builder = BackendBuilder(store=store, env=env, say=say)
     return Ports(
-        resolver=Uv(env=env, binary=find_uv_bin()),
+        resolver=Uv(env=env, binary=uv),
         store=store,
-        builder=BackendBuilder(store=store, env=env, say=say),
+        builder=builder,
+        docker=BuildKit(root=root, builder=builder, env=env),
+        pythons=UvPythons(env=env, binary=uv, root=root, store=store, say=say),
+        byte_compiler=HostByteCompiler(env=env, binary=uv, store=store, say=say),
+        symbols=StoreStripper(store=store),
         stop=stop,
         commit=lambda folder: commit_of(folder, env),
+        room=room,
     )
+
+
+def clean_room_of(
+    cache_dir: str | None, *, env: Mapping[str, str], say: Callable[[str], None]
+) -> CleanRoom:
+    """The clean room alone, for archives that are there already."""
+    from packager.adapters.fetch import Fetcher
+    from packager.adapters.room import EngineRoom
+    from packager.adapters.store import Store
+
+    store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
+    return EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
 
 
 def store_root(cache_dir: str | None) -> Path:

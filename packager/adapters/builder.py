@@ -8,8 +8,9 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from packager.adapters.fetch import not_in_store, offline
 from packager.adapters.git import check_out
 from packager.adapters.process import run, tail
 from packager.adapters.store import Store, local_path
@@ -41,26 +42,43 @@ class BackendBuilder:
     def source_wheel(self, source: Source) -> StoredWheel:
         if source.commit is None and Path(source.location).is_dir():
             root = Path(source.location)
-            key = hashlib.sha256(f"{root}\0{source_digest(root)}".encode()).hexdigest()
-            return self.project_wheel(root, key=key)
-        settled = _settled(source)
-        if settled is not None and (known := self._recalled(settled)):
+            digest = hashlib.sha256(f"{root}\0{source_digest(root)}".encode()).hexdigest()
+            return self.project_wheel(root, key=digest)
+        key = settled(source)
+        if key is not None and (known := self._recalled(key)):
             return known
         with tempfile.TemporaryDirectory(prefix="packager-") as name:
             folder = Path(name)
-            if source.commit is not None:
-                root = folder / source.name
-                check_out(source.location, source.commit, root, self.env)
-            else:
-                archive = folder / source.location.rpartition("/")[2]
-                self._obtain(source, archive)
-                root = _unpacked(archive, folder / "source")
-            root /= source.subdirectory or ""
+            root = self._unpack(source, folder)
             self.say(f"Building the wheel of {source.name} from its source")
             wheel = self.store.admit(self._build(root, folder / "out"))
-        if settled is not None:
-            self.store.remember(BUILT, settled, f"{wheel.sha256} {wheel.filename}")
+        if key is not None:
+            self.store.remember(BUILT, key, f"{wheel.sha256} {wheel.filename}")
         return wheel
+
+    def source_archive(self, source: Source, out: Path) -> Path:
+        """Write the archive of a source into `out`, to be built elsewhere."""
+        if source.commit is None and Path(source.location).is_dir():
+            return self._build(Path(source.location), out, "sdist")
+        if source.commit is None and source.subdirectory is None:
+            archive = out / source.location.rpartition("/")[2]
+            self._obtain(source, archive)
+            return archive
+        with tempfile.TemporaryDirectory(prefix="packager-") as folder:
+            return self._build(self._unpack(source, Path(folder)), out, "sdist")
+
+    def _unpack(self, source: Source, folder: Path) -> Path:
+        """The folder of the project in an archive or a commit, brought into `folder`."""
+        if source.commit is not None:
+            if self.store.fetcher.offline and local_path(source.location) is None:
+                raise not_in_store([f"the wheel of {source.name}, built of its commit,"])
+            root = folder / source.name
+            check_out(source.location, source.commit, root, self.env)
+        else:
+            archive = folder / source.location.rpartition("/")[2]
+            self._obtain(source, archive)
+            root = _unpacked(archive, folder / "source")
+        return root / (source.subdirectory or "")
 
     def _recalled(self, key: str) -> StoredWheel | None:
         sha256, _, filename = (self.store.recall(BUILT, key) or "").partition(" ")
@@ -83,7 +101,7 @@ class BackendBuilder:
                 fix="find out why the file changed; if it is right, lock again",
             )
 
-    def _build(self, root: Path, out: Path) -> Path:
+    def _build(self, root: Path, out: Path, what: Literal["wheel", "sdist"] = "wheel") -> Path:
         from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
         from build.env import DefaultIsolatedEnv
 
@@ -103,21 +121,23 @@ class BackendBuilder:
             with DefaultIsolatedEnv(installer="uv") as env:
                 builder = ProjectBuilder.from_isolated_env(env, root, runner=runner)
                 env.install(builder.build_system_requires)
-                env.install(builder.get_requires_for_build("wheel"))
-                return Path(builder.build("wheel", out))
+                env.install(builder.get_requires_for_build(what))
+                return Path(builder.build(what, out))
         except FailedProcessError as error:
             raise CommandError(
                 f"the requirements of the build of {root.name} can not be installed",
                 why=tail(str(error)),
-                fix="check [build-system] requires in its pyproject.toml, and the network",
+                fix="pack once without --offline: uv keeps them"
+                if offline(self.env)
+                else "check [build-system] requires in its pyproject.toml, and the network",
             ) from error
         except BuildBackendException as error:
             cause = error.exception
             why = cause.why if isinstance(cause, CommandError) else str(error)
             raise CommandError(
-                f"the wheel of {root.name} can not be built",
+                f"the {what} of {root.name} can not be built",
                 why=tail(why),
-                fix=f"make `python -m build --wheel {os.fspath(root)}` work first",
+                fix=f"make `python -m build --{what} {os.fspath(root)}` work first",
             ) from error
         except BuildException as error:
             raise ConfigError(
@@ -125,7 +145,7 @@ class BackendBuilder:
             ) from error
 
 
-def _settled(source: Source) -> str | None:
+def settled(source: Source) -> str | None:
     """A key of what the source can not be without being another, if the lock gives that much."""
     if source.subdirectory is None and source.commit is None:
         return source.sha256

@@ -1,23 +1,28 @@
 """Keeping the store in order: how much there is, whether it is sound, and what may go.
 
 A wheel's folder carries the time of its last use. Whatever is removed is moved out of the way by a
-rename first, so that a pack that runs meanwhile sees all of it or nothing, and fetches it again.
+rename first, so that a pack that begins meanwhile sees all of it or nothing. Times are compared
+with those of other files of the store, never with a clock: it may be on another machine's disk.
 """
 
 import contextlib
 import hashlib
+import os
 import shutil
-import time
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from packager.errors import CommandError
+from packager.leftovers import is_left, mark
 from packager.project import LOCKS, Project
 
-STALE_S: Final = 24 * 3600
-"""What lies in `tmp` for longer was left by a run that was killed."""
+COUNT: Final = "size"
+"""The file in which additions are counted; see `limit`."""
+RUN: Final = "run"
+"""How files in `tmp` end that say that a run uses the store, since when, and whose it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,7 @@ def verify(root: Path) -> tuple[str, ...]:
                 if hashlib.file_digest(file, "sha256").hexdigest() != folder.name:
                     wrong.append(wheel.name)
                     _remove(folder, root)
+                    _forget_count(root)
                     break
     return tuple(sorted(wrong))
 
@@ -69,24 +75,47 @@ def verify(root: Path) -> tuple[str, ...]:
 def prune(root: Path, *, limit: int) -> tuple[int, int]:
     """Remove what was used longest ago until the rest is at most `limit` bytes.
 
-    Return how many things and how many bytes went. What a killed run left in `tmp` goes too, but
-    nothing that may be in use.
+    Return how many things and how many bytes went. What killed runs left goes too, but nothing that
+    was used since the oldest run began that is still at work.
     """
-    removed = freed = 0
-    now = time.time()  # noqa: TID251  # compared with the times of files
-    for left in _holdings(root / "tmp"):
-        if now - left.used > STALE_S:
-            _remove(left.path, root)
-            removed, freed = removed + 1, freed + left.size
+    removed, freed = sweep(root)
+    began = _oldest_run(root)
     held = [h for kind in _folders(root) if kind.name != "tmp" for h in _holdings(kind)]
     size = sum(h.size for h in held)
     for holding in sorted(held, key=lambda h: h.used):
-        if size <= limit:
+        if size <= limit or holding.used >= began:
             break
         _remove(holding.path, root)
         size -= holding.size
         removed, freed = removed + 1, freed + holding.size
+    _forget_count(root)
     return removed, freed
+
+
+def sweep(root: Path) -> tuple[int, int]:
+    """Remove what runs left that were killed; return how many things and bytes went."""
+    removed = freed = 0
+    tmp = root / "tmp"
+    try:
+        with tempfile.TemporaryFile(dir=tmp) as file:
+            now = os.fstat(file.fileno()).st_mtime
+    except OSError:  # there is none, or it can not be written
+        return 0, 0
+    for left in _holdings(tmp):
+        if is_left(left.path.name, now - left.used):
+            with contextlib.suppress(OSError):  # another run is at it, or it is another user's
+                _delete(left.path)
+                removed, freed = removed + 1, freed + left.size
+    return removed, freed
+
+
+def _oldest_run(root: Path) -> float:
+    return min((run.stat().st_mtime for run in root.glob(f"tmp/*-{RUN}")), default=float("inf"))
+
+
+def _forget_count(root: Path) -> None:
+    with contextlib.suppress(OSError):  # there may be none; who counts looks anew then
+        (root / COUNT).unlink(missing_ok=True)
 
 
 def _holdings(kind: Path) -> Iterator[Holding]:
@@ -105,21 +134,24 @@ def _folders(parent: Path) -> list[Path]:
 
 def _remove(path: Path, root: Path) -> None:
     try:
-        away = root / "tmp" / f"removed-{path.name}"
-        away.parent.mkdir(exist_ok=True)
-        path.rename(away)
-        if away.is_dir():
-            shutil.rmtree(away)
-        else:
-            away.unlink()
-    except FileNotFoundError:
-        pass  # another run was faster
+        (root / "tmp").mkdir(exist_ok=True)
+        away = Path(tempfile.mkdtemp(prefix=mark(), dir=root / "tmp"))
+        with contextlib.suppress(FileNotFoundError):  # another run was faster
+            path.rename(away / path.name)
+        shutil.rmtree(away)
     except OSError as error:
         raise CommandError(
             f"{path} can not be removed",
             why=error.strerror or str(error),
             fix="mend the permissions of the store",
         ) from error
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def dependencies_digest(project: Project) -> str:

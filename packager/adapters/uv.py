@@ -1,15 +1,17 @@
 """Resolving with uv: what a project asks for becomes a PEP 751 text for one target."""
 
+import re
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from packager.adapters.fetch import offline
 from packager.adapters.process import run
+from packager.documents import parse_toml
 from packager.errors import CommandError, ConfigError
 from packager.target import Target
 
@@ -23,6 +25,10 @@ UNREACHABLE: Final = (
     "Failed to download",
 )
 """How uv says that the network or an index failed, and not the requirements."""
+
+
+OFFLINE: Final = ("network was disabled", "etwork connectivity is disabled")
+"""How uv says that it would have asked, had it not been told to be offline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +54,10 @@ class Uv:
         )
 
     def available(self, name: str, version: str, *, root: Path, target: Target) -> tuple[str, ...]:
+        if offline(self.env):  # then only a wheel that was built before will do
+            return ()
         text = self.find([f"{name}=={version}"], indexes=(), root=root, target=target)
-        packages = tomllib.loads(text).get("packages", [])
+        packages = parse_toml(text).get("packages", [])
         return tuple(
             wheel.get("name") or (wheel.get("url") or wheel.get("path", "")).rpartition("/")[2]
             for package in packages
@@ -89,11 +97,9 @@ class Uv:
         )
 
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
-        document = tomllib.loads(lock.read_text(encoding="utf-8"))
         # `--locked` asks for an interpreter that the project allows; where ours is none, the lock
         # is taken as it is, rather than fetching a Python only to compare two files.
-        current = ".".join(map(str, sys.version_info[:3]))
-        admits = SpecifierSet(document.get("requires-python", "")).contains(current)
+        admits = _admits_us(parse_toml(lock.read_text(encoding="utf-8")).get("requires-python"))
         options = [f"--extra={extra}" for extra in extras] + [f"--group={g}" for g in groups]
         return self._run(
             [
@@ -117,11 +123,24 @@ class Uv:
         if done.returncode == 0:
             return done.stdout
         why = done.stderr.strip().removeprefix("error: ").replace("\n", "\n       ")
+        if any(sign in why for sign in OFFLINE):
+            raise ConfigError(
+                f"the dependencies in {cwd} can not be resolved offline",
+                why=why,
+                fix="pack once without --offline; with a lock that has hashes, no index is asked"
+                " again",
+            )
         if any(sign in why for sign in UNREACHABLE):
             raise CommandError(
                 "a package index can not be reached",
                 why=why,
                 fix="check the network, the proxy and UV_DEFAULT_INDEX, and try again",
+            )
+        if re.search("incompatible with the (declared )?conflicts", why):
+            raise ConfigError(
+                "of the extras and groups that are chosen, some exclude each other",
+                why=why,
+                fix="choose those that go together: `extras` and `groups`",
             )
         if "needs to be updated" in why:
             raise ConfigError(
@@ -134,6 +153,14 @@ class Uv:
             why=why,
             fix="correct the requirement it names",
         )
+
+
+def _admits_us(requires_python: object) -> bool:
+    try:
+        specifiers = SpecifierSet(requires_python if isinstance(requires_python, str) else "")
+    except InvalidSpecifier:
+        return True  # uv will tell of it
+    return specifiers.contains(".".join(map(str, sys.version_info[:3])))
 
 
 def _platform(target: Target) -> str:

@@ -12,9 +12,11 @@ from typing import Final
 from packager.checks.binaries import c_library, extension_tags, libraries_inside, machine
 from packager.checks.bundle import Bundle, Check
 from packager.checks.distributions import no_spark, not_editable, python_accepted, requirements_met
+from packager.checks.image import IMAGE_CHECKS
 from packager.checks.interpreter import interpreter_resolves, shebangs
 from packager.checks.known_bad import known_good
 from packager.checks.members import fits_disk, form, modes, no_secrets, safe_members
+from packager.checks.room import ROOM_CHECKS
 from packager.errors import ConfigError
 from packager.findings import Report
 from packager.target import Target
@@ -41,7 +43,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 RULES: Final[Mapping[str, str]] = {
     code: " ".join((judge.__doc__ or "").partition("\n\n")[0].split())
-    for code, judge in CHECKS.items()
+    for code, judge in (*CHECKS.items(), *ROOM_CHECKS.items(), *IMAGE_CHECKS.items())
 }
 """What must hold, in a sentence each."""
 
@@ -51,11 +53,11 @@ NEVER_WAIVED: Final = ("ARC001", "ARC002")
 
 def require_waivable(code: str, reason: object, where: str) -> str:
     """The reason. Raise `ConfigError` for what, written at `where`, can not be a waiver."""
-    if code not in CHECKS:
-        near = difflib.get_close_matches(code.upper(), CHECKS, n=1)
+    if code not in RULES:
+        near = difflib.get_close_matches(code.upper(), RULES, n=1)
         raise ConfigError(
             f"{where}: there is no check {code}",
-            fix=f"did you mean {near[0]}?" if near else f"known: {', '.join(CHECKS)}",
+            fix=f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}",
         )
     if code in NEVER_WAIVED:
         raise ConfigError(

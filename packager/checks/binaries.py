@@ -128,7 +128,9 @@ def extension_tags(bundle: Bundle, target: Target) -> Iterator[Finding]:
         }
         unloadable: dict[tuple[str, str], list[str]] = {}
         present = {m.path for m in facts.members}
-        for path in present - foreign:  # ARC005 has said what is wrong with those.
+        for path in present:
+            if not path.endswith(".so") or path in foreign:  # ARC005 has said what those are.
+                continue
             directory, _, name = path.rpartition("/")
             match = _EXTENSION.fullmatch(name)
             if not match or not _TAG.fullmatch(match["tag"]):
@@ -172,11 +174,15 @@ _OF_THE_SYSTEM: Final = re.compile(
 )
 
 
+_CRYPT: Final = re.compile(r"lib/python3\.[0-9]+/lib-dynload/_crypt\.")
+"""Deprecated, and gone in Python 3.13. Standalone builds expect `libcrypt.so.1` of the system."""
+
+
 def libraries_inside(bundle: Bundle, target: Target) -> Iterator[Finding]:
     """Libraries that binaries need are inside, or of the operating system's core."""
     # Wherever it lies: packages load their libraries themselves before they are asked for, so a
     # place that no run path names proves nothing.
-    inside = {posixpath.basename(m.path) for facts in bundle for m in facts.members}
+    inside = {m.path.rpartition("/")[2] for facts in bundle for m in facts.members}
     for facts in bundle:
         inside |= {f.elf.soname for f in facts.elf_files if isinstance(f.elf, Elf)}
     for facts in bundle:
@@ -190,9 +196,25 @@ def libraries_inside(bundle: Bundle, target: Target) -> Iterator[Finding]:
             ):
                 for needed in file.elf.needed:
                     name = posixpath.basename(needed)
-                    if name not in inside and not _OF_THE_SYSTEM.fullmatch(name):
+                    if _OF_THE_SYSTEM.fullmatch(name) or _CRYPT.match(file.path):
+                        continue
+                    # Nobody loads an interpreter's libraries before it asks for them.
+                    led = facts.kind != "python" or "$ORIGIN" in file.elf.runpath + needed
+                    if name not in inside or not led:
                         lacking.setdefault(needed, file.path)
-        if lacking:
+        if lacking and facts.kind == "python":
+            yield Finding(
+                check="ARC015",
+                severity="error",
+                what="the bundled interpreter needs libraries of the machine it comes from: "
+                + listed(f"{needed} for {path}" for needed, path in sorted(lacking.items())),
+                why="they are not inside, or no `$ORIGIN` run path leads to them; what else a"
+                f" worker has is not published: `{min(lacking)}: cannot open shared object file`",
+                fix="use a build that runs wherever it is unpacked, as those of `uv python install`"
+                " do",
+                where=facts.name,
+            )
+        elif lacking:
             yield Finding(
                 check="ARC015",
                 severity="warning",

@@ -15,6 +15,7 @@ from packager.checks.bundle import Bundle, environments, listed
 from packager.facts import ArchiveFacts, Distribution, shown, site_path
 from packager.findings import Finding, Severity
 from packager.releases import Release
+from packager.requirements import requirement as parsed
 from packager.target import PROVIDED, Target
 
 PROVIDED_PACKAGES: Final = ("py4j", "pyspark")
@@ -53,8 +54,8 @@ def not_editable(bundle: Bundle, target: Target) -> Iterator[Finding]:
         editable += [
             m.path
             for m in facts.members
-            if f"/{m.path}".rpartition("/")[2].startswith("__editable__")
-            or m.path.endswith(".egg-link")
+            if m.path.endswith(".egg-link")
+            or ("__editable__" in m.path and m.path.rpartition("/")[2].startswith("__editable__"))
         ]
         beside: list[str] = []
         for pth in facts.pth_files:
@@ -209,7 +210,7 @@ def _needs(
     for distribution in facts.installed:
         for text in distribution.requires_dist:
             try:
-                requirement = Requirement(text)
+                requirement = parsed(text)
                 applies = requirement.marker is None or requirement.marker.evaluate(environment)
             except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
                 unreadable.setdefault(facts.name, []).append(text)

@@ -11,6 +11,7 @@ from packager.elf import DamagedElf, Elf
 from packager.facts import ArchiveFacts, Member, shown
 from packager.findings import Finding, Severity
 from packager.releases import Interpreter, Release
+from packager.standalone import ALIAS, START
 from packager.target import Target
 
 MOST_LINKS: Final = 40
@@ -97,6 +98,8 @@ def interpreter_resolves(bundle: Bundle, target: Target) -> Iterator[Finding]:
         match found.kind:
             case "member":
                 yield from _bundled_interpreter(facts, target, members[found.path], python)
+            case "outside" if found.path.startswith(BESIDE):
+                yield from _sibling_interpreter(facts, bundle, target, found.path, python)
             case "outside":
                 yield from _linked_interpreter(facts, target, found.path, python)
             case "missing" | "loop":
@@ -180,6 +183,42 @@ def _linked_interpreter(
         )
 
 
+BESIDE: Final = f"../{ALIAS}/"
+
+
+def _sibling_interpreter(
+    facts: ArchiveFacts, bundle: Bundle, target: Target, path: str, python: str
+) -> Iterator[Finding]:
+    """`bin/python` leads to the archive of a bundled interpreter."""
+    sibling = next((f for f in bundle if f.kind == "python"), None)
+    inner = path.removeprefix(BESIDE)
+    members = {} if sibling is None else {m.path: m for m in sibling.members}
+    found = _resolve(members, inner)
+    start = f"lib/python{python}/site-packages/{START}.pth"
+    if sibling is None or found.kind != "member":
+        lacks = "is not among these archives" if sibling is None else f"has no {shown(inner)}"
+        yield Finding(
+            check="ARC004",
+            severity="error",
+            what=f"`bin/python` leads to {shown(path)}, and the interpreter's archive {lacks}",
+            why=f"a job that does not unpack it as `#{ALIAS}` ends with {NOT_FOUND}",
+            fix="check the archives of one pack together, or their record",
+            where=facts.name,
+        )
+        return
+    if facts.pyvenv_cfg is not None or start not in members:
+        odd = f"{sibling.name} has no {shown(start)}"
+        yield Finding(
+            check="ARC004",
+            severity="error",
+            what="the bundled interpreter does not find the environment's packages",
+            why=odd if facts.pyvenv_cfg is None else "`pyvenv.cfg` sends it elsewhere",
+            fix="make both with `packager pack`",
+            where=facts.name,
+        )
+    yield from _bundled_interpreter(sibling, target, members[found.path], python)
+
+
 UNPACKED_AT: Final = "/home/hadoop/environment"
 """Where a job's environment lies (driver log, aws-samples/emr-serverless-samples issue 16)."""
 
@@ -245,6 +284,13 @@ def _shared_library(
                 f"`bin/python` needs {shown(needed)}, which is not inside",
                 f"`error while loading shared libraries: {needed}`",
                 "use an interpreter that was built without `--enable-shared`",
+            )
+        elif "$ORIGIN" not in elf.runpath and facts.kind == "python":
+            yield finding(
+                f"`bin/python` needs {shown(needed)} and does not say where it is",
+                f"its run path is {shown(elf.runpath)}, which no worker has: `error while loading"
+                f" shared libraries: {needed}`",
+                "use a build that runs wherever it is unpacked",
             )
         elif "$ORIGIN" not in elf.runpath:
             yield finding(

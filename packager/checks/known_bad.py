@@ -12,6 +12,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from packager.checks.bundle import Bundle, listed
+from packager.checks.sparkpython import spark_runs
 from packager.facts import shown
 from packager.findings import Finding, Severity
 from packager.target import Target
@@ -74,7 +75,8 @@ def _pair(row: Mapping[str, Any]) -> BadPair:
 
 
 def known_good(bundle: Bundle, target: Target) -> Iterator[Finding]:
-    """No distribution is known to fail with the release, or with another that is inside."""
+    """Nothing inside, the Python included, is known to fail with the release or with the rest."""
+    yield from spark_runs(bundle, target)
     versions: dict[NormalizedName, tuple[Version, str]] = {}
     for facts in bundle:
         for distribution in facts.installed:

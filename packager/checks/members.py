@@ -68,7 +68,8 @@ def safe_members(bundle: Bundle, target: Target) -> Iterator[Finding]:
     """Members stay inside, are there once, and are files, directories or links."""
     del target
     for facts in bundle:
-        for what, why, paths in _unsafe(facts):
+        twice = _twice(facts)
+        for what, why, paths in _unsafe(facts, twice):
             if paths:
                 yield Finding(
                     check="ARC002",
@@ -78,7 +79,6 @@ def safe_members(bundle: Bundle, target: Target) -> Iterator[Finding]:
                     fix="pack it again with `packager pack`, which writes none of these",
                     where=facts.name,
                 )
-        twice = _twice(facts)
         if "pyvenv.cfg" in twice:
             yield Finding(
                 check="ARC002",
@@ -90,7 +90,7 @@ def safe_members(bundle: Bundle, target: Target) -> Iterator[Finding]:
             )
 
 
-def _unsafe(facts: ArchiveFacts) -> Iterator[tuple[str, str, list[str]]]:
+def _unsafe(facts: ArchiveFacts, twice: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     files = {m.path for m in facts.members if m.kind in {"file", "hardlink"}}
     yield (
         "absolute paths",
@@ -110,7 +110,7 @@ def _unsafe(facts: ArchiveFacts) -> Iterator[tuple[str, str, list[str]]]:
     yield (
         "paths that are there twice",
         "which content stands depends on who unpacks",
-        [path for path in _twice(facts) if path != "pyvenv.cfg"],
+        [path for path in twice if path != "pyvenv.cfg"],
     )
     yield (
         "files that are directories as well",
@@ -141,8 +141,10 @@ def _directories(facts: ArchiveFacts) -> set[str]:
 
 def _twice(facts: ArchiveFacts) -> list[str]:
     """Directories may repeat: unpacking one again changes nothing."""
-    counts = Counter(m.path for m in facts.members)
-    repeated = {path for path, count in counts.items() if count > 1}
+    paths = [m.path for m in facts.members]
+    if len(set(paths)) == len(paths):
+        return []
+    repeated = {path for path, count in Counter(paths).items() if count > 1}
     others = {m.path for m in facts.members if m.path in repeated and m.kind != "directory"}
     return sorted(others)
 
@@ -241,7 +243,7 @@ def no_secrets(bundle: Bundle, target: Target) -> Iterator[Finding]:
         found: dict[tuple[str, Severity], list[str]] = {}
         for secret in facts.secrets:
             # The standard library, where it is inside, has keys among its tests too.
-            library = facts.kind == "environment" and secret.path.startswith(f"{facts.root}lib")
+            library = facts.kind != "app" and secret.path.startswith(f"{facts.root}lib")
             if library and not _SAMPLES.isdisjoint(secret.path.split("/")[:-1]):
                 continue
             # Published packages bring keys for development servers and the like.

@@ -1,6 +1,6 @@
 """packager beside its peers on one reference set, all in one run. Nothing timed is asserted.
 
-    python -m tests.bench [--runs N] [--work DIR] [--wheels DIR] [--network] [--markdown]
+    python -m tests.bench [--runs N] [--work DIR] [--wheels DIR] [--network] [--markdown] [--curve]
 
 Every round runs every row once, so that the noise of the machine hits all alike, and no run is left
 out. Wheels, environments and warm caches are made before anything is timed.
@@ -25,6 +25,8 @@ from statistics import median
 from typing import Final
 
 from uv import find_uv_bin
+
+from tests.bench.curve import curve
 
 REFERENCE: Final = Path(__file__).with_name("reference.txt")
 RELEASE: Final = "emr-7.13.0"
@@ -72,6 +74,9 @@ def main() -> None:
         os.chdir(work)
         wheels = options.wheels or work / "wheels"
         print("\n".join(_machine()), end="\n\n", flush=True)
+        if options.curve:
+            print(curve(work, measure))
+            return
         _set_up(wheels)
         results = _run(_rows(wheels, network=options.network), options.runs)
         print(_table(results, markdown=options.markdown))
@@ -84,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder on a disk [a temporary one]")
     parser.add_argument("--wheels", type=Path, help="folder of wheels to reuse, or to fill")
     parser.add_argument("--network", action="store_true", help="run the rows that download too")
+    parser.add_argument("--curve", action="store_true", help="sets of 30 to 300 distributions")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
     options = parser.parse_args()
     options.work, options.wheels = (
@@ -160,11 +166,26 @@ def _venv_pack(environment: str, out: str) -> str:
     return f"{shlex.quote(sys.executable)} -m venv_pack -q -p {environment} -o {out} --force"
 
 
-def _pack(arch: str, *, store: str = "store", uv: str = "UV_CACHE_DIR=$PWD/uv-cache") -> str:
+def _pack(
+    arch: str,
+    *,
+    project: str = "project",
+    store: str = "store",
+    uv: str = "UV_CACHE_DIR=$PWD/uv-cache",
+) -> str:
     source = shlex.quote(str(REFERENCE.parents[2]))
     return (
-        f"env PYTHONPATH={source} {uv} {shlex.quote(sys.executable)} -m packager pack project"
+        f"env PYTHONPATH={source} PACKAGER_CLEAN_ROOM=off {uv} {shlex.quote(sys.executable)}"
+        f" -m packager pack {project}"
         f" -q --release {RELEASE} --arch {arch} --cache-dir {store} --out ../dist-{arch}"
+    )
+
+
+def _pack_venv(environment: str) -> str:
+    source = shlex.quote(str(REFERENCE.parents[2]))
+    return (
+        f"env PYTHONPATH={source} {shlex.quote(sys.executable)} -m packager pack"
+        f" --venv {environment} -q --release {RELEASE} --cache-dir store --out dist-venv"
     )
 
 
@@ -186,7 +207,7 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
     host = shlex.quote(str(wheels / "amd64"))
     offline = f"--no-index --find-links {host}"
     warm = "UV_OFFLINE=1 UV_CACHE_DIR=$PWD/uv-cache"
-    only_wheels = "rm -rf store/plans store/resolved"
+    only_wheels = "rm -rf store/resolved store/made store/packed"
     download = "" if network else "downloads; only with --network"
     return (
         Row(
@@ -218,6 +239,13 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
             archive="uv.tar.gz",
         ),
         Row(
+            key="venv",
+            name="packager --venv, of an installed environment",
+            command=_pack_venv("installed"),
+            before="rm -rf dist-venv",
+            archive="dist-venv/*-environment-*.tar.gz",
+        ),
+        Row(
             key="gzip",
             name="tar and gzip of an installed environment",
             command="tar -C installed -czf gzip.tar.gz .",
@@ -247,6 +275,14 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
             archive="dist-amd64/*-environment-*.tar.gz",
         ),
         Row(
+            key="changed",
+            name="packager, one dependency changed",
+            command=_pack("amd64", uv=warm),
+            before=f"rm -rf dist-amd64; {_pack('amd64', uv=warm, project='project-before')};"
+            " rm -rf store/resolved",
+            archive="dist-amd64/project-environment-*.tar.gz",
+        ),
+        Row(
             key="arm64",
             name="packager, first pack for arm64",
             command=_pack("arm64", uv=warm),
@@ -263,7 +299,7 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
         Row(
             key="cp",
             name="limit: cp of packager's archive",
-            command="cp dist-amd64/*-environment-*.tar.gz cp.tar.gz",
+            command="cp dist-amd64/project-environment-*.tar.gz cp.tar.gz",
             before="rm -f cp.tar.gz",
             archive="cp.tar.gz",
         ),
@@ -290,6 +326,9 @@ def _set_up(wheels: Path) -> None:
     project.mkdir(exist_ok=True)
     shutil.copyfile(REFERENCE, project / "requirements.txt")
     (project / "main.py").write_text("import pandas\n", encoding="utf-8")
+    before = Path("project-before")
+    shutil.copytree(project, before, dirs_exist_ok=True)
+    (before / "requirements.txt").write_text(_before(REFERENCE.read_text("utf-8")), "utf-8")
     host = shlex.quote(str(wheels / "amd64"))
     offline = f"--no-index --find-links {host}"
     installed = ["installed", "installed-uv", "by-uv"]
@@ -302,6 +341,12 @@ def _set_up(wheels: Path) -> None:
     ]
     for step in steps:
         subprocess.run(_shell(step), check=True, stdout=subprocess.DEVNULL)
+
+
+def _before(requirements: str) -> str:
+    """The requirements but for one package."""
+    blocks = re.split(r"^(?=[a-z])", requirements, flags=re.MULTILINE)
+    return "".join(block for block in blocks if not block.startswith("scikit-learn"))
 
 
 def _download(folder: Path, machine: str) -> str:
@@ -352,9 +397,11 @@ def _text(path: str) -> str:
 
 _RATIOS: Final = (
     ("first pack for arm64 / for amd64, on this machine", "arm64", "first"),
+    ("venv-pack alone / one dependency changed", "venv-pack", "changed"),
     ("first pack / cat of its wheels", "first", "cat"),
     ("nothing changed / cat of its wheels", "again", "cat"),
     ("venv, pip, venv-pack / first pack", "pip", "first"),
+    ("venv-pack alone / packager --venv", "venv-pack", "venv"),
     ("uv, venv-pack / first pack", "uv", "first"),
     ("from nothing: uv pip install / packager", "uv-nothing", "nothing"),
 )

@@ -1,11 +1,31 @@
 """What tests with real parts share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.rig import aws as rig_aws
+from tests.rig import registry as rig_registry
+from tests.rig.aws import Aws
+from tests.rig.registry import Registry
 
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test has a wheel store of its own."""
     monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry as ECR has them, for tests with the mark `docker`."""
+    with rig_registry.serve(tmp_path_factory.mktemp("registry")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """S3, ECR and more, for tests with the mark `docker`."""
+    with rig_aws.serve(tmp_path_factory.mktemp("aws")) as served:
+        yield served

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from tests.command import Command
 from tests.index import Index, make_sdist
-from tests.integration.test_pack import make_project
+from tests.integration.test_pack import artifact, make_project
 
 pytestmark = pytest.mark.tools
 
@@ -298,3 +300,48 @@ def test_someone_elses_archive_is_judged(packager: Command, index: Index, tmp_pa
 def test_a_usage_error_is_the_users(packager: Command, tmp_path: Path) -> None:
     assert packager("pack", "--no-such-flag", cwd=tmp_path).code == 2
     assert packager("pakc", cwd=tmp_path).code == 2
+
+
+NAMES = (
+    "a b", "it's", 'say "hi"', "größe-日本", unicodedata.normalize("NFD", "größe"), "🐧", "שלום",
+    "a\nb", "a\tb\x01", "-rf", "*?[x]", "back\\slash", "é" * 127, "n" * 255, "A", "a",
+)  # fmt: skip
+
+
+def test_file_names_of_all_alphabets_come_out_as_they_went_in(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    """In NFC and in NFD, which are two files here, and as long as a file system takes."""
+    root = tmp_path / "project"
+    deep = root / "/".join(["d" * 100, "e" * 100, "f" * 100])
+    for folder in (root, deep):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            (folder / f"{name}").write_text(name)
+    (root / "main.py").write_text("")
+    got = packager("pack", "-r", "emr-7.13.0", "-e", "main.py", cwd=root)
+    assert got.code == 0, got.err
+    assert packager("validate", "dist", cwd=root).code == 0
+    app = artifact(root / "dist", "app")
+    by_tar, by_python = tmp_path / "by-tar", tmp_path / "by-python"
+    by_tar.mkdir()
+    subprocess.run(["tar", "-xzf", app, "-C", by_tar], check=True, env={"LC_ALL": "C.UTF-8"})
+    with tarfile.open(app) as archive:
+        archive.extractall(by_python, filter="data")
+    expected = {
+        str((folder / name).relative_to(root)): name for folder in (root, deep) for name in NAMES
+    } | {"main.py": ""}
+    for unpacked in (by_tar, by_python):
+        files = [p for p in unpacked.rglob("*") if p.is_file()]
+        assert {str(p.relative_to(unpacked)): p.read_text() for p in files} == expected
+
+
+def test_a_name_that_is_not_utf_8_is_told(packager: Command, index: Index, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "main.py").write_text("")
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.txt")).write_text("x")
+    got = packager("pack", "-r", "emr-7.13.0", "-e", "main.py", cwd=root)
+    assert got.code == 2, got.err
+    assert "UTF-8" in got.err
+    assert leftovers(root) == []

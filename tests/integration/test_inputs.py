@@ -1,7 +1,5 @@
 """Projects as other tools lock them, with real uv and an index of this test's own."""
 
-import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -12,47 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.command import Command, Outcome
-from tests.index import Index
-from tests.integration.test_pack import BACKEND
-from tests.test_foreignlocks import LOCKS, SAMPLES
+from tests.foreign import SAMPLES, locked_project
+from tests.index import BACKEND, Index
 
 pytestmark = pytest.mark.tools
-
-VERSIONS = {
-    "devtool": ("2.0",),
-    "extra-one": ("1.0",),
-    "extra-two": ("1.0",),
-    "fruit": ("1.0",),
-    "old": ("1.0", "2.0"),
-    "seed": ("1.0", "1.1"),
-    "winonly": ("1.0",),
-}
-
-
-def locked_project(root: Path, index: Index, name: str) -> Path:
-    """A sample, with the hashes of the wheels that this index has."""
-    folder, manifest, _ = SAMPLES[name]
-    root.mkdir()
-    shutil.copy(LOCKS / folder / manifest, root)
-    text = (LOCKS / folder / name).read_text()
-    for package, versions in VERSIONS.items():
-        for version in versions:
-            wheel = index.wheel(package, version)
-            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-            text = re.sub(rf'({wheel.name}", hash = "sha256:)\w+', rf"\g<1>{digest}", text)
-    if name == "Pipfile.lock":
-        document = json.loads(text)
-        for section in ("default", "develop", "extra"):
-            for package, row in document[section].items():
-                version = row["version"].removeprefix("==")
-                wheel = next(index.folder.glob(f"{package.replace('-', '_')}-{version}-*"))
-                row["hashes"] = [f"sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"]
-        text = json.dumps(document)
-    (root / name).write_text(text.replace("https://index.example/simple", index.url))
-    (root / "shop").mkdir()
-    (root / "shop" / "__init__.py").write_text("")
-    (root / "backend.py").write_text(BACKEND.format(name="shop", version="1.0", tag="py3-none-any"))
-    return root
 
 
 def packages(root: Path) -> set[str]:
@@ -302,24 +263,32 @@ def test_a_workspace_whose_member_changed_is_stale(
     assert got.error[2] == "run `uv lock`"
 
 
-def test_extras_that_uv_locked_apart_exclude_each_other(
-    packager: Command, index: Index, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [("extra", "project.optional-dependencies"), ("group", "dependency-groups")],
+)
+def test_what_uv_locked_apart_is_packed_singly_and_told_together(
+    packager: Command, index: Index, tmp_path: Path, kind: str, table: str
 ) -> None:
     for version in ("1.0", "2.0"):
         index.wheel("fruit", version)
     root = make_package(tmp_path / "space", "shop")
     with (root / "pyproject.toml").open("a") as file:
         file.write(
-            "[project.optional-dependencies]\nold = ['fruit==1.0']\nnew = ['fruit==2.0']\n"
-            "[tool.uv]\nconflicts = [[{ extra = 'old' }, { extra = 'new' }]]\n"
+            f"[{table}]\nold = ['fruit==1.0']\nnew = ['fruit==2.0']\n"
+            f"[tool.uv]\nconflicts = [[{{ {kind} = 'old' }}, {{ {kind} = 'new' }}]]\n"
         )
     uv(root, "lock")
-    got = pack(packager, root, "--extra", "old", "--extra", "new")
+    got = pack(packager, root, f"--{kind}", "old", f"--{kind}", "new")
     assert got.code == 2
+    assert got.error[0] == "of the extras and groups that are chosen, some exclude each other"
     assert "`old`" in got.error[1]
     assert "`new`" in got.error[1]
-    assert pack(packager, root, "--extra", "old").code == 0
-    assert packages(root) == {"shop-1.0", "fruit-1.0"}
+    assert got.error[2] == "choose those that go together: `extras` and `groups`"
+    for name, version in (("old", "1.0"), ("new", "2.0")):
+        assert pack(packager, root, f"--{kind}", name).code == 0
+        assert packages(root) == {"shop-1.0", f"fruit-{version}"}
+        shutil.rmtree(root / "dist")
 
 
 def test_a_folder_that_a_poetry_lock_names_is_built(
@@ -337,3 +306,24 @@ def test_a_folder_that_a_poetry_lock_names_is_built(
     got = pack(packager, root)
     assert got.code == 0, got.err
     assert packages(root) == {"seed-1.0"}
+
+
+def test_requirements_name_folders_urls_and_commits(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    files = f"{index.url.removesuffix('/simple')}/files"
+    wheel = index.wheel("fruit")
+    make_package(tmp_path / "libs" / "seed", "seed")
+    make_package(tmp_path / "libs" / "nut", "nut")
+    url, commit = make_repository(tmp_path, "leaf")
+    root = tmp_path / "job"
+    root.mkdir()
+    (root / "main.py").write_text("")
+    (root / "requirements.txt").write_text(
+        f"fruit @ {files}/{wheel.name}\n-e ../libs/seed\n../libs/nut\n"
+        f"leaf @ git+{url}@{commit}#subdirectory=python\n"
+    )
+    got = pack(packager, root)
+    assert got.code == 0, got.err
+    assert packages(root) == {"fruit-1.0", "seed-1.0", "nut-1.0", "leaf-1.0"}
+    assert text_of(root, "leaf/wanted.py") == "WANTED = True\n"

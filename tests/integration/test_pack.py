@@ -10,33 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.command import Command
-from tests.index import Index, make_sdist, make_wheel
+from tests.index import BACKEND, Index, make_sdist, make_wheel
 
 pytestmark = pytest.mark.tools
-
-BACKEND = """
-import base64, hashlib, os, zipfile
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    name = "{name}-{version}-{tag}.whl"
-    info = "{name}-{version}.dist-info"
-    files = {{
-        info + "/METADATA": "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
-        info + "/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {tag}\\n",
-        info + "/entry_points.txt": "[console_scripts]\\n{name} = {name}:main\\n",
-    }}
-    for folder, _, names in os.walk("{name}"):
-        for one in sorted(names):
-            if not one.endswith(".pyc"):
-                files[folder + "/" + one] = open(folder + "/" + one).read()
-    record = "".join(f"{{n}},,\\n" for n in files) + info + "/RECORD,,\\n"
-    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w", zipfile.ZIP_DEFLATED) as out:
-        for one, text in files.items():
-            out.writestr(one, text)
-        out.writestr(info + "/RECORD", record)
-    return name
-"""
-"""A build backend that lies in the project (PEP 517, backend-path): it needs no index."""
 
 
 def make_project(
@@ -384,3 +360,23 @@ def test_wheels_of_a_folder_are_found(
     assert got.code == 0, got.err
     names = members(artifact(root / "dist", "environment")).keys()
     assert "lib/python3.11/site-packages/nut/__init__.py" in names
+
+
+def test_of_several_entry_points_conf_and_run_take_the_one_that_is_named(
+    packager: Command, index: Index, tmp_path: Path
+) -> None:
+    tool = 'release = "emr-7.13.0"\nentry-point = ["main.py", "shop:main"]\n'
+    root = make_project(tmp_path / "project", tool=tool)
+    assert packager("pack", cwd=root).code == 0
+    start = ("conf", "--format", "start-job-run", "--s3-uri", "s3://bucket")
+    got = packager(*start, cwd=root)
+    assert (got.code, got.error[1]) == (2, "there are main.py, shop:main")
+    got = packager("run", "--local", cwd=root)
+    assert (got.code, got.error[2]) == (2, "choose one: --entry-point main.py")
+    got = packager(*start, "--entry-point", "shop", cwd=root)
+    request = json.loads(got.out)
+    assert request["name"] == "shop shop:main"
+    script = request["jobDriver"]["sparkSubmit"]["entryPoint"].removeprefix("s3://bucket/")
+    assert "from shop import main" in (root / "dist" / script).read_text()
+    assert packager("validate", cwd=root).code == 0
+    assert packager("conf", cwd=root).code == 0

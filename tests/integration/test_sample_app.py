@@ -75,7 +75,7 @@ def test_another_release_is_told_apart(packed: Path, packager: Command) -> None:
 
 def test_the_environment_works_where_it_is_unpacked(packed: Path, tmp_path: Path) -> None:
     where = tmp_path / "some where"
-    for kind, pattern in (("environment", "*environment*amd64*"), ("app", "*-app-*")):
+    for kind, pattern in (("environment", "*-environment-*-amd64-*"), ("app", "*-app-app-*")):
         archive = next((packed / "dist").glob(pattern + ".tar.gz"))
         with tarfile.open(archive) as tar:
             tar.extractall(where / kind, filter="fully_trusted")  # noqa: S202  # our own

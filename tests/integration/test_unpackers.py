@@ -269,13 +269,13 @@ from pathlib import Path
 from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store
 from packager.environment import APP_LAYOUT
-from packager.tarball import write
+from packager.tarball import plan, write
 
 folder = Path(sys.argv[1])
 store = Store(root=folder / "store", fetcher=Fetcher(), say=print)
-planned = store.planned(store.admit(folder / "large-1.0-py3-none-any.whl"), APP_LAYOUT)
-with planned.wheel.path.open("rb") as file, (folder / "out.tar.gz").open("wb") as out:
-    write([(planned.plan, file)], out)
+part = store.installed(store.admit(folder / "large-1.0-py3-none-any.whl"), APP_LAYOUT)
+with part.wheel.path.open("rb") as file, (folder / "out.tar.gz").open("wb") as out:
+    write([(plan(part.members), file)], out)
 status = Path("/proc/self/status")
 if status.exists():
     # `ru_maxrss` would count what the parent had when it forked.

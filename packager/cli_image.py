@@ -1,0 +1,91 @@
+"""`packager image`: custom images."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from packager.cli_options import (
+    Arch,
+    Format,
+    Json,
+    Output,
+    Quiet,
+    Release,
+    Waive,
+    form_of,
+    pairs,
+    settings_of,
+    show_reports,
+)
+from packager.console import Console
+from packager.errors import ConfigError, ExitCode
+
+image = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+
+
+@image.callback()
+def image_(context: typer.Context) -> None:
+    """Look after custom images."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.CONFIG)
+
+
+@image.command("validate")
+def validate(
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE", help="Tar of docker save, OCI layout, or an image of the engine."
+        ),
+    ],
+    release: Release = None,
+    arch: Arch = None,
+    python: Annotated[
+        str | None,
+        typer.Option("--python", metavar="X.Y", help="Python of jobs, if not the release's own."),
+    ] = None,
+    type_: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="What runs on it: spark or hive.")
+    ] = "spark",
+    base_image: Annotated[
+        str | None,
+        typer.Option(
+            "--base-image", metavar="IMAGE", help="What it was made from, to compare it with."
+        ),
+    ] = None,
+    waive: Waive = None,
+    format_: Format = None,
+    output: Output = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a custom image, ours or anyone's, for a release."""
+    from packager.adapters.images import EngineImages
+    from packager.contents import IMAGE_TYPES
+    from packager.imagevalidation import validate_image
+
+    form = form_of(format_, json=json)
+    kind = next((known for known in IMAGE_TYPES if known == type_), None)
+    if kind is None:
+        raise ConfigError(
+            f"{type_!r} is not a type of image", why=f"known: {', '.join(IMAGE_TYPES)}"
+        )
+    console = Console(quiet=quiet)
+    flags = {
+        "release": release,
+        "arch": arch,
+        "python": python,
+        "waivers": pairs("--waive", "CODE=REASON", waive),
+    }
+    _, settings = settings_of(None, flags, required=False)
+    source = EngineImages(env=os.environ, say=console.say)
+    reports = [
+        (
+            f"{named} for {target.release.label} {target.arch.name}",
+            validate_image(named, target, kind, settings, base=base_image, source=source),
+        )
+        for target in settings.targets()
+    ]
+    show_reports(reports, form, output, console)

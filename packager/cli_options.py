@@ -1,0 +1,137 @@
+"""What several commands share: options, how words become settings, how reports are shown."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from packager.console import Console
+from packager.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
+    from packager.findings import Report
+    from packager.project import Project
+    from packager.settings import Settings
+
+ProjectPath = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PATH]", help="Project folder or .py file; else found from here."),
+]
+Release = Annotated[
+    str | None,
+    typer.Option("--release", "-r", metavar="LABEL", help="As in emr-7.13.0."),
+]
+Arch = Annotated[
+    list[str] | None,
+    typer.Option("--arch", "-a", metavar="ARCH", help="amd64 (default), arm64, or all."),
+]
+Python = Annotated[
+    str | None,
+    typer.Option("--python", metavar="X.Y", help="Python, if not the release's own."),
+]
+BaseImage = Annotated[
+    str | None,
+    typer.Option("--base-image", metavar="IMAGE", help="Image, if not the release's own."),
+]
+CleanRoom = Annotated[
+    str | None,
+    typer.Option(
+        "--clean-room",
+        metavar="MODE",
+        help="Try archives out in the base image: auto (default; if it is here), require, off.",
+    ),
+]
+Out = Annotated[
+    str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the archives [dist].")
+]
+S3Uri = Annotated[
+    str | None,
+    typer.Option("--s3-uri", metavar="URI", help="Where the artifacts are, e.g. s3://bucket/jobs."),
+]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option("--conf", "-c", metavar="KEY=VALUE", help="A Spark property; may be repeated."),
+]
+Waive = Annotated[
+    list[str] | None,
+    typer.Option("--waive", metavar="CODE=REASON", help="Errors of a check to take as they are."),
+]
+EntryPoint = Annotated[
+    str | None,
+    typer.Option("--entry-point", metavar="NAME", help="Which of several entry points."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and data only.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", "-f", metavar="FORMAT", help="text [default], json, junit, sarif"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write the report to a file.")
+]
+
+
+def settings_of(
+    path: Path | None, flags: Mapping[str, Any], *, required: bool = True
+) -> "tuple[Project | None, Settings]":
+    from packager.project import find_project
+    from packager.settings import resolve
+
+    cwd = Path.cwd()
+    try:
+        project = find_project(path, cwd)
+    except ConfigError:
+        if required or (cwd / "pyproject.toml").is_file():
+            raise
+        return None, resolve(flags, os.environ, {}, None)
+    settings = resolve(flags, os.environ, project.settings, project.root / "pyproject.toml")
+    return project, settings
+
+
+def pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for value in values or ():
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{option} {value!r} is not {form}", fix="write it so")
+        if pairs.get(key, text) != text:
+            raise ConfigError(
+                f"{option} {key} is given twice: {pairs[key]!r} and {text!r}",
+                fix="keep one of them",
+            )
+        pairs[key] = text
+    return pairs
+
+
+def form_of(format_: str | None, *, json: bool) -> str:
+    """The form of a report. Raise `ConfigError` for one that is not there."""
+    from packager.reports import formatter
+
+    if json and format_ not in {None, "json"}:
+        raise ConfigError(f"--json and --format {format_} exclude each other", fix="keep one")
+    form = format_ or ("json" if json else "text")
+    formatter(form)
+    return form
+
+
+def show_reports(
+    reports: "list[tuple[str, Report]]", form: str, output: Path | None, console: Console
+) -> None:
+    """Print or write what was judged, and exit with 1 if any of it failed."""
+    from packager.checks import RULES
+    from packager.output import write_text
+    from packager.reports import formatter
+
+    write = formatter(form)
+    failed = [(subject, report) for subject, report in reports if not report.passed]
+    if output is not None:
+        write_text(output, write(reports, RULES), option="--output")
+        (console.warn if failed else console.say)(formatter("text")(reports, RULES))
+    elif form != "text" or not console.quiet:
+        console.data(write(reports, RULES))
+    elif failed:
+        console.data(write(failed, RULES))
+    if failed:
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)

@@ -1,0 +1,252 @@
+"""An image as observed: its configuration, its tree, and how it differs from its base. No opinion.
+
+Pure but for the files that it is given.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from packager.contents import PROTECTED_FOLDERS
+from packager.errors import ConfigError
+from packager.layertree import LayerIndex, Node, Tree, digests, merge, read_layer
+from packager.oci import ImageConfig, OciImage, read_image
+
+Difference = Literal["removed", "content", "mode", "owner", "kind", "link"]
+READERS: Final = 2
+"""Layers that are read at a time; each has a few megabytes in memory."""
+
+
+class Change(NamedTuple):
+    """A file of the base that is not as it was."""
+
+    path: str
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who a name is in the image's own files."""
+
+    uid: int
+    gids: frozenset[int]
+    home: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseFacts:
+    """The image it is said to be made from, and what became of it."""
+
+    name: str
+    config: ImageConfig
+    is_below: bool
+    """Whether the image's first layers are the base's."""
+    changes: tuple[Change, ...]
+    """In the directories that are to stay as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """One image of one platform."""
+
+    name: str
+    config: ImageConfig
+    tree: Tree
+    layers: tuple[LayerIndex, ...]
+    size: int
+    """Bytes of all layers, as they are kept in the file; compressed if they are so."""
+    unpacked: int
+    """Bytes of the files of all layers, those that are hidden included."""
+    platforms: tuple[str, ...]
+    attested: bool
+    own: int
+    """Number of the first layer that is not the base's; 0 where no base is known."""
+    base: BaseFacts | None
+
+    def account(self, name: str) -> Account | None:
+        """A user by name, or None if the image does not know it."""
+        for row in _rows(self.tree, "etc/passwd"):
+            if row[0] == name and len(row) >= 6 and row[2].isdecimal() and row[3].isdecimal():
+                gids = {
+                    int(group[2])
+                    for group in _rows(self.tree, "etc/group")
+                    if len(group) >= 4 and group[2].isdecimal() and name in group[3].split(",")
+                }
+                return Account(uid=int(row[2]), gids=frozenset({int(row[3]), *gids}), home=row[5])
+        return None
+
+    def group(self, name: str) -> int | None:
+        """Number of a group by name."""
+        for row in _rows(self.tree, "etc/group"):
+            if row[0] == name and len(row) >= 3 and row[2].isdecimal():
+                return int(row[2])
+        return None
+
+    def expanded(self, path: str) -> str | None:
+        """A path with the image's variables in it; None where one is not set."""
+        lacking = False
+
+        def value(match: re.Match[str]) -> str:
+            nonlocal lacking
+            found = self.config.variable(match[1])
+            lacking = lacking or not found
+            return found or ""
+
+        expanded = re.sub(r"\$([A-Z_]+)", value, path)
+        return None if lacking else expanded
+
+    @property
+    def own_secrets(self) -> Iterator[tuple[str, str]]:
+        """Path and kind of credentials in files of layers above the base, deleted ones included."""
+        return (found for layer in self.layers[self.own :] for found in layer.secrets)
+
+
+class Python(NamedTuple):
+    """An interpreter in an image."""
+
+    asked: str
+    """As the job names it."""
+    path: str
+    """Where it really is, without the slash in front."""
+    node: Node
+    version: str | None
+    """Minor version, where names tell it."""
+
+
+def find_python(facts: ImageFacts, asked: str) -> Python | None:
+    """The program that `asked` starts in the image; None where there is none."""
+    if "/" in asked:
+        path = facts.tree.find(asked)
+    else:
+        folders = (facts.config.variable("PATH") or "/usr/bin:/bin").split(":")
+        tried = (facts.tree.find(f"{folder}/{asked}") for folder in folders)
+        path = next((found for found in tried if found), None)
+    node = facts.tree.nodes.get(path) if path else None
+    if path is None or node is None:
+        return None
+    return Python(asked=asked, path=path, node=node, version=_version(facts.tree, path))
+
+
+def site_folders(python: Python) -> tuple[str, ...]:
+    """Where that interpreter looks for packages, as systems and source builds have it."""
+    if python.version is None:
+        return ()
+    prefix = posixpath.dirname(posixpath.dirname(python.path))
+    roots = dict.fromkeys((prefix, "usr/local", "usr") if prefix == "usr" else (prefix,))
+    return tuple(
+        f"{root}/{lib}/python{python.version}/{site}"
+        for root in roots
+        for lib in ("lib", "lib64")
+        for site in ("site-packages", "dist-packages")
+    )
+
+
+def _version(tree: Tree, path: str) -> str | None:
+    named = re.search(r"/python(\d+\.\d+)$", f"/{path}")
+    if named:
+        return named[1]
+    prefix = posixpath.dirname(posixpath.dirname(path))
+    found = {
+        match[1]
+        for name in tree.names(f"{prefix}/lib")
+        if (match := re.fullmatch(r"python(\d+\.\d+)", name))
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
+    text = tree.texts.get(path, b"").decode("utf-8", "replace")
+    return (line.split(":") for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def observe(
+    path: Path, platform: str, *, name: str, base: tuple[Path, str] | None = None
+) -> ImageFacts:
+    """Read the image at `path`, and the one that it is to be compared with, by path and name.
+
+    Raise `ConfigError` for what is not a whole image of that platform.
+    """
+    image = read_image(path, platform)
+    layers = _read(image)
+    tree = merge(layers)
+    own, base_facts = 0, None
+    if base is not None:
+        base_path, base_name = base
+        below = read_image(base_path, platform)
+        if below.config.platform != image.config.platform:
+            raise ConfigError(
+                f"{base_name} is for {below.config.platform}",
+                why=f"it is to be compared with {name}, which is for {image.config.platform}",
+                fix="name the base image of the same architecture",
+            )
+        count = len(below.config.diff_ids)
+        is_below = image.config.diff_ids[:count] == below.config.diff_ids
+        # Equal layers have equal indexes.
+        base_layers = layers[:count] if is_below else _read(below)
+        own = count if is_below else 0
+        base_facts = BaseFacts(
+            name=base_name,
+            config=below.config,
+            is_below=is_below,
+            changes=_changes(image, tree, below, merge(base_layers), own=own),
+        )
+    return ImageFacts(
+        name=name,
+        config=image.config,
+        tree=tree,
+        layers=layers,
+        size=image.size,
+        unpacked=sum(entry.size for layer in layers for entry in layer.entries.values()),
+        platforms=image.platforms,
+        attested=image.attested,
+        own=own,
+        base=base_facts,
+    )
+
+
+def _read(image: OciImage) -> tuple[LayerIndex, ...]:
+    with ThreadPoolExecutor(READERS) as pool:
+        return tuple(pool.map(lambda layer: read_layer(image, layer), image.layers))
+
+
+def _changes(
+    image: OciImage, tree: Tree, base: OciImage, base_tree: Tree, *, own: int
+) -> tuple[Change, ...]:
+    """What is not as the base has it; only what looks the same is hashed."""
+    changes: list[Change] = []
+    alike: list[tuple[str, Node, Node]] = []
+    for folder in PROTECTED_FOLDERS:
+        for path, old in base_tree.below(folder):
+            new = tree.nodes.get(path)
+            difference = "removed" if new is None else _difference(old, new)
+            if difference is not None:
+                changes.append(Change(path, difference))
+            elif new is not None and old.entry.kind == "file" and new.layer >= own:
+                alike.append((path, old, new))
+    ours = digests(image, (new for _, _, new in alike))
+    theirs = digests(base, (old for _, old, _ in alike))
+    changes += [
+        Change(path, "content")
+        for path, old, new in alike
+        if ours.get((new.layer, new.source)) != theirs.get((old.layer, old.source))
+    ]
+    return tuple(sorted(changes))
+
+
+def _difference(old: Node, new: Node) -> Difference | None:
+    was, is_ = old.entry, new.entry
+    if was.kind != is_.kind:
+        return "kind"
+    if was.size != is_.size:
+        return "content"
+    if was.link != is_.link:
+        return "link"
+    if was.kind != "symlink" and was.mode != is_.mode:
+        return "mode"
+    if (was.uid, was.gid) != (is_.uid, is_.gid):
+        return "owner"
+    return None

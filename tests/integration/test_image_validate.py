@@ -1,0 +1,106 @@
+"""`packager image validate` as it is used: on files without an engine, and on an engine's images."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command
+from tests.images import BASE, layout, write_layout, write_tar
+from tests.rig.engine import docker
+
+RELEASE = ("--release", "emr-7.13.0")
+
+
+@pytest.mark.tools
+def test_files_are_judged_without_an_engine(
+    packager: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    write_layout(tmp_path / "base", layout(BASE))
+    wrong = BASE.over({"usr/lib/spark/bin/.wh.spark-submit": ""}, User="root")
+    write_tar(tmp_path / "wrong.tar", layout(wrong))
+    passed = packager("image", "validate", "base", *RELEASE, cwd=tmp_path)
+    assert (passed.code, passed.out.splitlines()[-2]) == (0, "passed: 12 checks")
+    command = ("image", "validate", "wrong.tar", *RELEASE, "--base-image", "base")
+    failed = packager(*command, "--json", cwd=tmp_path)
+    assert failed.code == 1
+    (report,) = json.loads(failed.out).values()
+    assert {f["check"] for f in report["findings"]} == {"IMG002", "IMG007", "IMG008"}
+    waived = [f"--waive={code}=planted" for code in ("IMG002", "IMG007", "IMG008")]
+    assert packager(*command, *waived, cwd=tmp_path).code == 0
+    for form in ("junit", "sarif"):
+        packager(*command, "--format", form, "--output", form, cwd=tmp_path)
+        assert "IMG002" in (tmp_path / form).read_text()
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("image",), 2, ""),
+        (("image", "validate", "./gone.tar", *RELEASE), 2, "./gone.tar is not there"),
+        (("image", "validate", "base"), 2, "no EMR release is given"),
+        (("image", "validate", "base", *RELEASE, "--type", "pig"), 2, "'pig' is not a type"),
+        (("image", "validate", "base", *RELEASE, "--format", "xml"), 2, "'xml' is not a format"),
+        (("image", "validate", "some/image:1", *RELEASE), 3, "nonexistent/docker.sock"),
+    ],
+)
+def test_what_can_not_be_judged_is_told(
+    packager: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    write_layout(tmp_path / "base", layout(BASE))
+    got = packager(*arguments, cwd=tmp_path)
+    assert got.code == code
+    assert said in got.err
+
+
+DOCKERFILE = """
+FROM {base}
+USER root
+RUN rm /usr/lib/spark/bin/spark-submit /usr/lib/spark/jars/spark-sql_*.jar \\
+ && python3.11 -c "open('/home/hadoop/job.py', 'w')" && chmod 600 /home/hadoop/job.py
+ARG TOKEN
+RUN echo building
+ENV A=b=c JAVA_HOME=/usr/lib/jvm/java-21
+ENTRYPOINT []
+"""
+
+
+@pytest.mark.docker
+def test_a_real_image_is_judged_alike_on_the_engine_and_saved(
+    packager: Command, tmp_path: Path, base_image: str
+) -> None:
+    name = "packager-tests/image-validate:1"
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE.format(base=base_image))
+    build = ("buildx", "build", "--load", "--quiet", "--tag", name)
+    docker(*build, "--build-arg", "TOKEN=correct-horse", str(tmp_path))
+    docker("save", name, "--output", str(tmp_path / "saved.tar"))
+    found = {}
+    for named in (name, "saved.tar"):
+        got = packager("image", "validate", named, *RELEASE, "--json", cwd=tmp_path)
+        assert got.code == 1, got.err
+        (report,) = json.loads(got.out).values()
+        found[named] = {(f["check"], f["severity"], f["what"]) for f in report["findings"]}
+    assert found[name] == found["saved.tar"]
+    assert {f for f in found[name] if f[1] == "error"} == {
+        ("IMG002", "error", "its user is root"),
+        ("IMG005", "error", "JAVA_HOME is /usr/lib/jvm/java-21, which is not there"),
+        ("IMG007", "error", "/usr/lib/spark/bin lacks `spark-submit`"),
+        ("IMG007", "error", "/usr/lib/spark/jars lacks `spark-sql`"),
+        ("IMG007", "error", "/usr/lib/jvm/java-21/bin is missing"),
+        ("IMG012", "error", "1 path is closed to `hadoop`"),
+        ("IMG013", "error", "the history holds a password"),
+    }
+
+
+@pytest.mark.docker
+def test_the_base_image_itself_passes(packager: Command, tmp_path: Path, base_image: str) -> None:
+    got = packager("image", "validate", base_image, *RELEASE, cwd=tmp_path)
+    assert got.code == 0, got.out + got.err

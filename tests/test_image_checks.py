@@ -1,0 +1,277 @@
+"""Every check of images against planted faults of its own."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packager.checks import RULES
+from packager.checks.image import IMAGE_CHECKS, check_image
+from packager.checks.image.subject import Subject
+from packager.contents import ImageType, required_files
+from packager.findings import Finding
+from packager.images import ImageFacts, observe
+from packager.releases import find_release, known_releases
+from packager.target import ARCHES, Target
+from tests.images import (
+    BASE,
+    CONFIG,
+    JAVA,
+    SPARK,
+    SPARK_BIN,
+    SPARK_JARS,
+    SYSTEM,
+    Image,
+    Made,
+    folder,
+    layout,
+    program,
+    symlink,
+    write_layout,
+)
+
+Planted = Image | Callable[[ImageFacts], ImageFacts]
+
+
+def target(label: str = "emr-7.13.0") -> Target:
+    release = find_release(label, known_releases())
+    return Target(release=release, arch=ARCHES["amd64"], python=release.python)
+
+
+def observed(folder_: Path, image: Image, base: Image | None = None) -> ImageFacts:
+    path = write_layout(folder_ / "image", layout(image))
+    below = None if base is None else (write_layout(folder_ / "base", layout(base)), "base:1")
+    return observe(path, "linux/amd64", name="image", base=below)
+
+
+def judged(
+    facts: ImageFacts, label: str = "emr-7.13.0", kind: ImageType = "spark"
+) -> tuple[Finding, ...]:
+    return check_image(Subject(facts=facts, target=target(label), kind=kind)).findings
+
+
+SITE = "usr/lib/python3.11/site-packages"
+KEY = (
+    f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA7bq' * 3}\n-----END RSA PRIVATE KEY-----\n"
+)
+ARM = JAVA.replace(b"\x3e", b"\xb7")
+HUGE = 11 * 10**9
+
+PLANTED: dict[str, tuple[Planted, ...]] = {
+    "IMG001": (replace(BASE, architecture="arm64"),),
+    "IMG002": (
+        BASE.over(User="root"),
+        BASE.over(User=""),
+        BASE.over(User="hadoop"),
+        BASE.over({"etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"}),
+        BASE.over({"etc/.wh.passwd": ""}),
+        BASE.over({"etc/group": "root:x:0:\n"}),
+    ),
+    "IMG003": (BASE.over(WorkingDir="/app"), BASE.over(WorkingDir="")),
+    "IMG004": (
+        BASE.over(Entrypoint=["/bin/sh", "-c"]),
+        BASE.over(Entrypoint=None),
+        BASE.over(Entrypoint=["/usr/bin/entrypoint.sh", "--verbose"]),
+    ),
+    "IMG005": (
+        BASE.env(without=["SPARK_HOME"]),
+        BASE.env("SPARK_HOME=/opt/spark"),
+        BASE.env("JAVA_HOME="),
+        BASE.env("JAVA_HOME=/usr/lib/jvm/java-21").over(
+            {"usr/lib/jvm/java-21/bin/java": program()}
+        ),
+    ),
+    "IMG006": (
+        lambda facts: replace(facts, size=HUGE),
+        lambda facts: replace(facts, unpacked=HUGE),
+        lambda facts: replace(facts, size=HUGE * 6 // 7),
+    ),
+    "IMG007": (
+        BASE.over({f"{SPARK_BIN}/.wh.spark-submit": ""}),
+        BASE.over({f"{SPARK_JARS}/.wh.spark-sql_2.12-3.5.6.jar": ""}),
+        BASE.over({f"{SPARK_JARS}/.wh..wh..opq": ""}),
+        BASE.over({f"{SPARK_BIN}/spark-submit": Made(mode=0o644)}),
+        BASE.over({"usr/lib/jvm/java-17/bin/java": symlink("/nowhere")}),
+    ),
+    "IMG008": (
+        BASE.over({f"{SPARK_JARS}/spark-core_2.12-3.5.6.jar": "jar spark-core_2.12-3.5.6.jaR"}),
+        BASE.over({f"{SPARK_JARS}/spark-core_2.12-3.5.6.jar": "longer than it was in the base"}),
+        BASE.over({f"{SPARK_JARS}/.wh.spark-sql_2.12-3.5.6.jar": ""}),
+        BASE.over({"etc/spark/conf/.wh..wh..opq": ""}),
+        BASE.over({f"{SPARK_BIN}/spark-class": program(b"#!/bin/sh\n", mode=0o700)}),
+        BASE.over({f"{SPARK_BIN}/spark-class": symlink("/opt/spark-class")}),
+        BASE.over({f"{SPARK_BIN}/spark-class": Made(text=b"#!/bin/sh\n", mode=0o755, uid=999)}),
+        # Flattened, which alone is a warning.
+        replace(BASE, layers=[{**SYSTEM, **SPARK}]),
+    ),
+    "IMG009": (
+        BASE.without(f"{SPARK_JARS}/spark-core_2.12-3.5.6.jar").over(
+            {f"{SPARK_JARS}/spark-core_2.12-3.5.2.jar": ""}
+        ),
+        BASE.over({f"{SPARK_JARS}/spark-core_2.12-3.5.6-amzn-9.jar": ""}),
+    ),
+    "IMG010": (
+        BASE.over({"usr/bin/.wh.python3.11": ""}),
+        BASE.env("PYSPARK_PYTHON=/opt/python/bin/python3"),
+        BASE.env("PYSPARK_PYTHON=python3.12"),
+        BASE.env("PYSPARK_PYTHON=/usr/bin/python3.12").over({"usr/bin/python3.12": program()}),
+        BASE.over({"usr/bin/python3.11": program(mode=0o700)}),
+        BASE.over(
+            {
+                "usr/bin/python3.11": program(
+                    b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + bytes(20)
+                )
+            }
+        ),
+        BASE.over({"usr/local/lib/python3.9/site-packages/numpy-2.0.2.dist-info/METADATA": ""}),
+    ),
+    "IMG011": (
+        BASE.over({f"{SITE}/pyspark/__init__.py": ""}),
+        BASE.over({f"{SITE}/pyspark_client-4.0.1.dist-info/METADATA": ""}),
+        BASE.over({"usr/local/lib/python3.11/site-packages/py4j/__init__.py": ""}),
+    ),
+    "IMG012": (
+        BASE.over({"home/hadoop/job.py": Made(mode=0o600)}),
+        BASE.over({"opt/app": folder(0o700), "opt/app/job.py": ""}),
+        BASE.over({f"{SITE}/numpy/__init__.py": Made(mode=0o640)}),
+    ),
+    "IMG013": (
+        BASE.env(f"AWS_SECRET_ACCESS_KEY={'aB3/' * 10}"),
+        BASE.env("DB_PASSWORD=correct-horse"),
+        BASE.env("PIP_INDEX_URL=https://me:correct-horse@index.example/simple"),
+        replace(BASE, history=[{"created_by": "RUN |1 TOKEN=correct-horse /bin/sh -c true"}]),
+        replace(BASE, history=[{"created_by": "RUN pip install -i https://a:bcdefgh@x.example/"}]),
+        BASE.over({"root/.netrc": "machine x login me password correct-horse\n"}),
+        BASE.over({"tmp/id_rsa.pem": KEY}, {"tmp/.wh.id_rsa.pem": ""}),
+    ),
+}
+ONLY_WARN = {"IMG004"}
+"""Checks that never fail an image."""
+
+
+@pytest.mark.parametrize("code", PLANTED)
+def test_every_planted_fault_is_found(code: str, tmp_path: Path) -> None:
+    severities = set()
+    for number, planted in enumerate(PLANTED[code]):
+        place = tmp_path / str(number)
+        if isinstance(planted, Image):
+            facts = observed(place, planted, None if planted.architecture == "arm64" else BASE)
+        else:
+            facts = planted(observed(place, BASE, BASE))
+        found = [f for f in judged(facts) if f.check == code]
+        assert found, f"{code}: fault {number} was not found"
+        assert all(f.what and f.why and f.fix and f.where == "image" for f in found)
+        severities |= {f.severity for f in found}
+    assert ("error" in severities) != (code in ONLY_WARN)
+
+
+def test_every_check_has_a_planted_fault_and_a_rule() -> None:
+    assert set(PLANTED) == set(IMAGE_CHECKS)
+    assert all(RULES[code].endswith(".") for code in IMAGE_CHECKS)
+
+
+@pytest.mark.parametrize("base", [None, BASE])
+def test_the_base_itself_passes_without_a_word(tmp_path: Path, base: Image | None) -> None:
+    assert [(f.check, f.what) for f in judged(observed(tmp_path, BASE, base))] == []
+
+
+def test_without_a_base_what_needs_one_is_not_said_to_be_checked(tmp_path: Path) -> None:
+    facts = observed(tmp_path, BASE)
+    report = check_image(Subject(facts=facts, target=target(), kind="spark"))
+    assert set(IMAGE_CHECKS) - set(report.checked) == {"IMG008"}
+
+
+def test_what_may_be_added_passes(tmp_path: Path) -> None:
+    """Values with `=`, jars of one's own, files that are for root where no job looks."""
+    image = BASE.env("JAVA_TOOL_OPTIONS=-Da=b -Dc=d", "TOKEN_FILE=/run/secrets/token").over(
+        {
+            f"{SPARK_JARS}/mine-1.0.jar": "",
+            "root/.bashrc": Made(mode=0o600),
+            "var/lib/dnf/state": Made(mode=0o600),
+            f"{SITE}/numpy-2.0.2.dist-info/METADATA": "",
+            "home/hadoop/job.py": Made(mode=0o600, uid=999),
+        }
+    )
+    assert [(f.check, f.what) for f in judged(observed(tmp_path, image, BASE))] == []
+
+
+def test_the_same_files_in_other_layers_are_no_change(tmp_path: Path) -> None:
+    again = BASE.over(SPARK)
+    facts = observed(tmp_path, again, BASE)
+    assert facts.base is not None
+    assert facts.base.is_below
+    assert facts.base.changes == ()
+
+
+LISTED = sorted(label for label in known_releases() if required_files(label, "spark"))
+
+
+def listed_image(label: str, kind: ImageType) -> Image:
+    """An image with all that the list of a release names, and nothing else."""
+    variables = {
+        "SPARK_HOME": "/usr/lib/spark",
+        "JAVA_HOME": "/etc/alternatives/jre",
+        "HADOOP_HOME": "/usr/lib/hadoop",
+        "HADOOP_LIBEXEC_DIR": "/usr/lib/hadoop/libexec",
+        "HADOOP_USER_HOME": "/home/hadoop",
+        "HADOOP_YARN_HOME": "/usr/lib/hadoop-yarn",
+        "HIVE_HOME": "/usr/lib/hive",
+        "TEZ_HOME": "/usr/lib/tez",
+        "YARN_HOME": "/usr/lib/hadoop-yarn",
+    }
+    files: dict[str, Made | str] = {}
+    for one in required_files(label, kind) or ():
+        place = one.folder
+        for name, value in variables.items():
+            place = place.replace(f"${name}", value)
+        jar = "-1.0.jar" if place.endswith(("/jars", "/lib")) else ""
+        files |= {f"{place[1:]}/{name}{jar}": program() for name in one.names}
+    full = known_releases()[label].facts["spark_full"]
+    if kind == "spark":
+        files.pop("usr/lib/spark/jars/spark-core-1.0.jar")
+        files[f"usr/lib/spark/jars/spark-core_2.12-{full}.jar"] = ""
+    files |= {name: made for name, made in SYSTEM.items() if "jvm" not in name}
+    files.pop("etc/alternatives/jre")
+    files |= {"usr/bin/python3.7": program(), "usr/bin/python3": symlink("python3.7")}
+    config = {**CONFIG, "Env": [f"{name}={value}" for name, value in variables.items()]}
+    if kind == "hive":
+        config["WorkingDir"] = ""
+    return Image(layers=(files,), config=config)
+
+
+@pytest.mark.parametrize("kind", ["spark", "hive"])
+@pytest.mark.parametrize("label", LISTED)
+def test_images_of_releases_with_lists_pass(label: str, kind: ImageType, tmp_path: Path) -> None:
+    facts = observed(tmp_path, listed_image(label, kind))
+    assert [(f.check, f.what) for f in judged(facts, label, kind)] == []
+
+
+def test_the_releases_with_lists_are_those_of_awss_own_validator() -> None:
+    assert LISTED == ["emr-6.10.0", "emr-6.11.0", "emr-6.12.0", "emr-6.9.0"]
+
+
+@pytest.mark.parametrize("kind", ["spark", "hive"])
+@pytest.mark.parametrize("label", LISTED)
+def test_each_file_of_a_list_stands_for_itself_alone(label: str, kind: ImageType) -> None:
+    """No longer neighbour stands for it, as one does where names are compared as prefixes."""
+    for files in required_files(label, kind) or ():
+        for name in files.names:
+            lacking = files.lacking((f"{name}-1.0.jar",))
+            assert set(files.names) - set(lacking) == {name}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "spark-core_2.12-3.3.0-amzn-1.jar",
+        "spark-core.jar",
+        "spark-core",
+        "spark-core-3.5.6.jar",
+    ],
+)
+def test_versions_and_endings_do_not_matter(file: str) -> None:
+    (files,) = [
+        f for f in required_files("emr-6.9.0", "spark") or () if f.folder == "$SPARK_HOME/jars"
+    ]
+    assert "spark-core" not in files.lacking((file,))
