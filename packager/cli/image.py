@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from packager.cli_options import (
+from packager.cli.options import (
     Arch,
     Format,
     Json,

@@ -105,6 +105,11 @@ def pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]
     return pairs
 
 
+def spark_properties(values: list[str] | None) -> Mapping[str, str]:
+    """Of `--conf`."""
+    return pairs("--conf", "KEY=VALUE", values)
+
+
 def form_of(format_: str | None, *, json: bool) -> str:
     """The form of a report. Raise `ConfigError` for one that is not there."""
     from packager.reports import formatter

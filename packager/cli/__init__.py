@@ -1,0 +1,66 @@
+"""Command line. Commands translate words to settings, call the pipeline, print; nothing more."""
+
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+from packager import __version__
+from packager.cli.archives import inspect, validate
+from packager.cli.cache import cache
+from packager.cli.config import config
+from packager.cli.image import image
+from packager.cli.jobs import conf, run
+from packager.cli.pack import pack
+from packager.cli.releases import releases
+from packager.errors import ExitCode
+
+app = typer.Typer(
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if wanted:
+        typer.echo(f"packager {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def packager(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Package PySpark projects for Amazon EMR Serverless.
+
+    Start with `packager pack` in a project's folder.
+    """
+    del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.CONFIG)
+    if debug:
+        os.environ["PACKAGER_DEBUG"] = "1"
+    # CI cancels with the one, a closed terminal with the other: clean up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+app.command()(pack)
+app.add_typer(image, name="image")
+app.command()(validate)
+app.command()(inspect)
+app.command()(conf)
+app.command(context_settings={"ignore_unknown_options": True})(run)
+app.command()(releases)
+app.command()(config)
+app.add_typer(cache, name="cache")
