@@ -87,6 +87,20 @@ def _boolean(value: object) -> bool:
     raise ValueError("true or false")
 
 
+def _name(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", text):
+        raise ValueError("a name, as in eu-west-1")
+    return text
+
+
+def _seconds(value: object) -> int:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not text.isdecimal() or not 0 < int(text) < 1_000_000:
+        raise ValueError("a whole number of seconds, at least 1")
+    return int(text)
+
+
 def _python(value: object) -> str:
     parts = value.split(".") if isinstance(value, str) else ()
     if len(parts) == 2 and all(part.isdecimal() for part in parts):
@@ -189,6 +203,16 @@ class Settings:
     )
     out: str = _option("Folder for the archives, relative to the project.", default="dist")
     s3_uri: str | None = _option("Where the artifacts will be published.", _s3_uri)
+    region: str | None = _option("AWS Region; else that of the environment or the profile.", _name)
+    profile: str | None = _option("Profile of the AWS command line to take credentials from.")
+    path_style: bool = _option(
+        "Ask for buckets by path, as servers that only resemble S3 need it.",
+        _boolean,
+        default=False,
+    )
+    aws_timeout: int = _option(
+        "Seconds without an answer from AWS before it is asked again.", _seconds, default=60
+    )
     cache_dir: str | None = _option("Folder of the wheel store.")
     cache_size: str = _option(
         "What the wheel store may take; what was not used for longest goes. Or `none`.",

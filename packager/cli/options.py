@@ -62,6 +62,14 @@ EntryPoint = Annotated[
     str | None,
     typer.Option("--entry-point", metavar="NAME", help="Which of several entry points."),
 ]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", metavar="REGION", help="AWS Region, if the profile's is another."),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="Profile of the AWS command line."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and data only.")]
 Format = Annotated[

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rig import aws as rig_aws
 from tests.rig import registry as rig_registry
-from tests.rig.aws import Aws
+from tests.rig.aws import Aws, Cloud
 from tests.rig.registry import Registry
 
 
@@ -29,3 +29,19 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """S3, ECR and more, for tests with the mark `docker`."""
     with rig_aws.serve(tmp_path_factory.mktemp("aws")) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with rig_aws.serve_apis(tmp_path_factory.mktemp("apis")) as served:
+        yield served
+
+
+@pytest.fixture
+def cloud(apis: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """AWS's APIs alone, empty, and what they need in the environment; for the mark `tools`."""
+    apis.forget()
+    for name, value in apis.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return apis

@@ -6,6 +6,7 @@ moto stores what it is told and checks little: it takes an object with a wrong c
 import fcntl
 import ssl
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +25,11 @@ ECR: Final = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aws:
+class Cloud:
+    """What AWS's APIs answer, without a registry behind ECR."""
+
     endpoint: str
-    """For `AWS_ENDPOINT_URL`; containers reach it too."""
-    registry: Registry
-    """Under the name that moto gives to repositories."""
+    """For `AWS_ENDPOINT_URL`."""
 
     def environment(self) -> dict[str, str]:
         """What AWS's own clients, boto3 among them, have to be told."""
@@ -37,7 +38,24 @@ class Aws:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": KEY,
+            # Nothing of who runs the tests, and no question to a machine that EC2 might be.
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def forget(self) -> None:
+        """Be as if nobody had ever asked for anything."""
+        wanted = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")  # noqa: S310
+        urllib.request.urlopen(wanted, timeout=60).close()  # noqa: S310
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aws(Cloud):
+    """Containers reach its endpoint, too."""
+
+    registry: Registry
+    """Under the name that moto gives to repositories."""
 
 
 @contextmanager
@@ -53,7 +71,7 @@ def serve(folder: Path) -> Iterator[Aws]:
     backend = registry.free_port("127.0.0.1")
     with (
         alone(),
-        moto(aws, folder / "moto.log"),
+        moto(aws.endpoint, folder / "moto.log"),
         registry.program(folder, "127.0.0.1", backend, None),
         ecr.serve((address, 443), backend_port=backend, ecr=client(aws, "ecr"), tls=tls),
         registry.named(ECR, address),
@@ -61,6 +79,14 @@ def serve(folder: Path) -> Iterator[Aws]:
     ):
         registry.wait_for_engine(aws.registry)
         yield aws
+
+
+@contextmanager
+def serve_apis(folder: Path) -> Iterator[Cloud]:
+    """Needs no engine, and as many as wanted run side by side."""
+    cloud = Cloud(endpoint=f"http://127.0.0.1:{registry.free_port('127.0.0.1')}")
+    with moto(cloud.endpoint, folder / "moto.log"):
+        yield cloud
 
 
 @contextmanager
@@ -72,15 +98,15 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
-def moto(aws: Aws, log: Path) -> Iterator[None]:
-    address, _, port = aws.endpoint.removeprefix("http://").partition(":")
+def moto(endpoint: str, log: Path) -> Iterator[None]:
+    address, _, port = endpoint.removeprefix("http://").partition(":")
     program = str(Path(sys.executable).with_name("moto_server"))
     command = (program, "--host", address, "--port", port)
     with registry.running(command, log, address, int(port)):
         yield
 
 
-def client(aws: Aws, service: str) -> Any:
+def client(aws: Cloud, service: str) -> Any:
     """One of boto3's, whatever the environment says."""
     import boto3  # Slow to load.
 
