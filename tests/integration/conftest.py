@@ -8,6 +8,8 @@ import pytest
 from tests.rig import aws as rig_aws
 from tests.rig import registry as rig_registry
 from tests.rig.aws import Aws, Cloud
+from tests.rig.emrserverless import server as rig_emr
+from tests.rig.emrserverless.service import Service
 from tests.rig.registry import Registry
 
 
@@ -45,3 +47,11 @@ def cloud(apis: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return apis
+
+
+@pytest.fixture
+def emr(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """EMR Serverless beside AWS's other APIs, new for every test, on a clock of its own."""
+    with rig_emr.serve(cloud) as (service, endpoint):
+        monkeypatch.setenv(rig_emr.VARIABLE, endpoint)
+        yield service

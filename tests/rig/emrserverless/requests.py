@@ -13,7 +13,7 @@ SERVICE: Final = "emr-serverless"
 MODEL: Final = botocore.session.get_session().get_service_model(SERVICE)
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """What the service says instead of an answer."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -33,7 +33,7 @@ ROUTES: Final = tuple(_route(name) for name in MODEL.operation_names)
 
 
 def parsed(method: str, target: str, body: bytes) -> tuple[str, dict[str, Any]]:
-    """The operation that is asked for, and its input. Raise `Refusal` for one that there is not."""
+    """The operation that is asked for, and its input. Raise `RefusalError` for one that there is not."""
     url = urlsplit(target)
     for operation, wanted, path in ROUTES:
         match = path.fullmatch(url.path)
@@ -51,7 +51,7 @@ def parsed(method: str, target: str, body: bytes) -> tuple[str, dict[str, Any]]:
                     asked[name] = values if member.type_name == "list" else _plain(member, values)
             require(asked, shape, "")
             return operation, asked
-    raise Refusal("UnknownOperationException", f"{method} {url.path}", 404)
+    raise RefusalError("UnknownOperationException", f"{method} {url.path}", 404)
 
 
 def _plain(shape: Any, values: list[str]) -> object:
@@ -62,7 +62,7 @@ def require(value: Any, shape: Any, where: str) -> None:
     """Refuse what the model does, which is more than botocore's client looks at."""
 
     def refuse(what: str) -> None:
-        raise Refusal(
+        raise RefusalError(
             "ValidationException",
             f"1 validation error detected: Value at '{where}' failed to satisfy constraint: {what}",
         )
@@ -89,11 +89,13 @@ def require(value: Any, shape: Any, where: str) -> None:
                 require(item, shape.value, f"{where}.value")
         case "string":
             pattern = shape.metadata.get("pattern")
-            # Java's dot takes no line end; neither does Python's.
-            if pattern and shape.name != "UriString" and not re.fullmatch(pattern, value, re.S):
+            # Java's dot takes no line end; neither does Python's. An empty value is `min`'s business.
+            if pattern and value and not re.fullmatch(pattern, value):
                 refuse(f"Member must satisfy regular expression pattern: {pattern}")
             if shape.enum and value not in shape.enum:
                 refuse(f"Member must satisfy enum value set: {list(shape.enum)}")
+        case _:
+            pass
     if shape.type_name in {"integer", "long"}:
         size = value
     elif shape.type_name in {"string", "list", "map"}:
