@@ -53,8 +53,8 @@ LAYER_TYPES: Final = frozenset(
 )
 UNKNOWN_PLATFORM: Final = "unknown/unknown"
 """What BuildKit writes beside attestations, which nothing runs."""
-_ATTESTATION: Final = "vnd.docker.reference.type"
-_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+ATTESTATION: Final = "vnd.docker.reference.type"
+DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _DEEPEST: Final = 4
 """Of indexes in indexes; Docker writes two."""
 _RESAVE: Final = "save the image again: docker save IMAGE -o image.tar"
@@ -472,7 +472,7 @@ def _document(files: _Files, name: str, digest: str, size: int) -> Any:
 def _described(files: _Files, value: Any) -> _Described:
     item = _mapping(files, value, "descriptor")
     digest, size = str(item.get("digest")), item.get("size")
-    if not _DIGEST.fullmatch(digest) or not isinstance(size, int) or size < 0:
+    if not DIGEST.fullmatch(digest) or not isinstance(size, int) or size < 0:
         raise ConfigError(
             f"{files.path}: {digest!r} with size {size!r} is no way to name content",
             why="content is named by its SHA-256 and its size",
@@ -486,7 +486,7 @@ def _described(files: _Files, value: Any) -> _Described:
         digest=digest,
         size=size,
         platform=named,
-        attestation=_ATTESTATION in notes,
+        attestation=ATTESTATION in notes,
     )
 
 

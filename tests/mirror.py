@@ -13,6 +13,7 @@ class Mirror:
     requests: list[str] = field(default_factory=list)
     """Heads, as they came."""
     connections: int = 0
+    answers: "Sequence[Answer]" = ()
     over: threading.Event = field(default_factory=threading.Event)
     """What a server that stalls waits for."""
 
@@ -23,7 +24,7 @@ Answer = Callable[[Mirror, socket.socket], None]
 @contextlib.contextmanager
 def mirror(*answers: Answer) -> Iterator[Mirror]:
     """Answer each request as its number says, and all that follow as the last does."""
-    served = Mirror()
+    served = Mirror(answers=answers)
     listener = socket.create_server(("127.0.0.1", 0))
     served.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -39,12 +40,13 @@ def mirror(*answers: Answer) -> Iterator[Mirror]:
     def talk(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
             head = b""
-            while b"\r\n\r\n" not in head:
-                piece = client.recv(1 << 16)
+            while not head.endswith(b"\r\n\r\n"):  # byte by byte: the body is the answer's
+                piece = client.recv(1)
                 if not piece:
                     return
                 head += piece
             served.requests.append(head.decode())
+            answers = served.answers
             answers[min(len(served.requests), len(answers)) - 1](served, client)
 
     thread = threading.Thread(target=accept, daemon=True)

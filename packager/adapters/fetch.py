@@ -93,7 +93,7 @@ def _number(env: Mapping[str, str], name: str) -> int:
     return max(int(text), 0 if name.endswith("RETRIES") else 1)
 
 
-class _FailedError(Exception):
+class FailedError(Exception):
     """One try."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Fetcher:
             tries, failures = tries + 1, failures + 1
             try:
                 return self._continue(url, path, size)
-            except _FailedError as error:
+            except FailedError as error:
                 have = path.stat().st_size if path.exists() else 0
                 if have >= most + PROGRESS:
                     failures, most = 1, have
@@ -198,7 +198,7 @@ class Fetcher:
         times = (self.patience.connect_s, self.patience.silence_s)
         session = self._session()
         host = _host(url)
-        with _told(host, self.patience):
+        with told(host, self.patience):
             with self._hurried(host):
                 response = session.get(url, headers=headers, stream=True, timeout=times)
             with response:
@@ -206,7 +206,7 @@ class Fetcher:
                 start = _start(response, host, have, path)
                 expected = _length(response, start)
                 if size is not None and expected is not None and expected > size:
-                    raise _FailedError(
+                    raise FailedError(
                         f"{host} has {expected} bytes, and the lock says {size}",
                         fix="find out why the file changed; if it is right, lock again",
                         final=True,
@@ -215,14 +215,14 @@ class Fetcher:
                     for piece in self._pieces(response, host):
                         out.write(piece)
                         if size is not None and out.tell() > size:
-                            raise _FailedError(
+                            raise FailedError(
                                 f"{host} sends more than the {size} bytes that the lock says",
                                 fix="find out why the file changed; if it is right, lock again",
                                 final=True,
                             )
                     got = out.tell()
         if expected is not None and got != expected:
-            raise _FailedError(f"{host} closed the connection after {got} of {expected} bytes")
+            raise FailedError(f"{host} closed the connection after {got} of {expected} bytes")
 
     @contextlib.contextmanager
     def _hurried(self, host: str) -> Iterator[None]:
@@ -244,23 +244,23 @@ class Fetcher:
             yield
         except OSError as error:  # those of `requests` are too
             if late.is_set():
-                raise _FailedError(f"{host} did not answer within {limit:g} s") from error
+                raise FailedError(f"{host} did not answer within {limit:g} s") from error
             raise
         finally:
             timer.cancel()
 
     def _pieces(self, response: "requests.Response", host: str) -> Iterator[bytes]:
-        """What arrives, as it does; raise `_FailedError` where that is next to nothing."""
+        """What arrives, as it does; raise `FailedError` where that is next to nothing."""
         window, came = time.monotonic(), 0
         while piece := response.raw.read1(CHUNK, decode_content=False):
             if self.stopped.is_set():
-                raise _FailedError("interrupted", final=True)
+                raise FailedError("interrupted", final=True)
             yield piece
             came += len(piece)
             passed = time.monotonic() - window
             if passed >= self.patience.silence_s:
                 if came < SLOWEST * passed:
-                    raise _FailedError(
+                    raise FailedError(
                         f"{host} sent {came} bytes in {passed:.0f} s, which does not end",
                         fix="use a faster mirror, or try again later",
                     )
@@ -268,23 +268,23 @@ class Fetcher:
 
 
 def _start(response: "requests.Response", host: str, have: int, path: Path) -> int:
-    """Where the body begins in the file. Raise `_FailedError` for an answer that has no use."""
+    """Where the body begins in the file. Raise `FailedError` for an answer that has no use."""
     status = response.status_code
     wrong_range = status == PARTIAL_CONTENT and not response.headers.get(
         "Content-Range", ""
     ).startswith(f"bytes {have}-")
     if wrong_range or (status == RANGE_NOT_SATISFIABLE and have):
         path.unlink(missing_ok=True)  # so that the next try asks for all of it
-        raise _FailedError(f"{host} has no piece that continues what came before")
+        raise FailedError(f"{host} has no piece that continues what came before")
     if status not in {OK, PARTIAL_CONTENT}:
-        raise _FailedError(
+        raise FailedError(
             f"{host} answers {status}",
             fix=_advice(status),
             final=status < 500 and status not in PASSING,
-            pause_s=_retry_after(response.headers.get("Retry-After", "")),
+            pause_s=retry_after(response.headers.get("Retry-After", "")),
         )
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _FailedError(
+        raise FailedError(
             f"{host} answers with a web page instead of the file",
             fix="log in to the network or the proxy that shows it, or correct the index's address",
             final=True,
@@ -298,7 +298,7 @@ def _length(response: "requests.Response", start: int) -> int | None:
     return start + int(length) if length.isdecimal() else None
 
 
-def _retry_after(text: str) -> float:
+def retry_after(text: str) -> float:
     """Seconds that a server asks to be left alone, given as a number or a date."""
     if text.strip().isdecimal():
         return float(text.strip())
@@ -312,7 +312,7 @@ def _retry_after(text: str) -> float:
 
 
 @contextlib.contextmanager
-def _told(host: str, patience: Patience) -> Iterator[None]:
+def told(host: str, patience: Patience) -> Iterator[None]:
     """Turn what goes wrong on the way into words without the URL: it may have credentials."""
     import requests
     from requests import exceptions
@@ -327,20 +327,20 @@ def _told(host: str, patience: Patience) -> Iterator[None]:
         yield
     except exceptions.SSLError as error:
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-            raise _FailedError(f"no secure connection to {host}") from error
-        raise _FailedError(
+            raise FailedError(f"no secure connection to {host}") from error
+        raise FailedError(
             f"the certificate of {host} is not trusted",
             fix="name the company's own authorities in SSL_CERT_FILE",
             final=True,
         ) from error
     except exceptions.ProxyError as error:
-        raise _FailedError(f"the proxy on the way to {host} does not serve") from error
+        raise FailedError(f"the proxy on the way to {host} does not serve") from error
     except exceptions.ConnectTimeout as error:
-        raise _FailedError(f"no connection to {host} within {patience.connect_s:g} s") from error
+        raise FailedError(f"no connection to {host} within {patience.connect_s:g} s") from error
     except (exceptions.ReadTimeout, ReadTimeoutError) as error:
-        raise _FailedError(f"{host} sent nothing for {patience.silence_s:g} s") from error
+        raise FailedError(f"{host} sent nothing for {patience.silence_s:g} s") from error
     except exceptions.TooManyRedirects as error:
-        raise _FailedError(
+        raise FailedError(
             f"{host} redirects without end", fix="correct the index's address", final=True
         ) from error
     except exceptions.ConnectionError as error:
@@ -350,11 +350,11 @@ def _told(host: str, patience: Patience) -> Iterator[None]:
             told = f"{host} is not a known name"
         elif isinstance(cause, ProtocolError):
             told = f"{host} broke the connection off"
-        raise _FailedError(told) from error
+        raise FailedError(told) from error
     except HTTPError as error:
-        raise _FailedError(f"{host} broke the connection off") from error
+        raise FailedError(f"{host} broke the connection off") from error
     except (requests.RequestException, ValueError) as error:
-        raise _FailedError(
+        raise FailedError(
             f"{host} can not be asked: {type(error).__name__}", fix="lock again", final=True
         ) from error
 

@@ -1,0 +1,1 @@
+"""Registries of images, by the OCI distribution protocol: no engine, no root, no other program."""
