@@ -68,3 +68,12 @@ class CommandError(PackagerError):
     """An outside command ran and failed, or a service could not be reached."""
 
     exit_code = ExitCode.COMMAND_FAILED
+
+    def __init__(
+        self, what: str, *, why: str = "", fix: str = "", status: int = 0, code: str = ""
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.status = status
+        """Of HTTP, where a service refused; else 0."""
+        self.code = code
+        """The service's own name for the reason, such as MANIFEST_UNKNOWN; may be empty."""

@@ -20,7 +20,6 @@ from packager.adapters.registry.client import (
     registry_client,
 )
 from packager.adapters.registry.pulls import describe, fetch_layout
-from packager.adapters.registry.refusals import RegistryError
 from packager.adapters.registry.tokens import Tokens
 from packager.adapters.registry.wire import Wire
 from packager.errors import ConfigError, PackagerError
@@ -128,11 +127,11 @@ def test_an_index_leads_to_the_platform_or_says_what_it_has(registry: Registry) 
 def test_who_is_not_known_is_told_how_to_log_in(registry: Registry, tmp_path: Path) -> None:
     env = {"SSL_CERT_FILE": str(registry.authority), "DOCKER_CONFIG": str(tmp_path)}
     reference = parse_reference(f"{registry.host}/team/app:v1")
-    with pytest.raises(RegistryError, match="does not know who asks") as error:
+    with pytest.raises(CommandError, match="does not know who asks") as error:
         registry_client(env).manifest(reference)
     assert error.value.fix == f"docker login {registry.host}"
     wrong = registry_client(env, logins=lambda _: Login(user="AWS", password="hunter2"))
-    with pytest.raises(RegistryError, match="does not know who asks") as error:
+    with pytest.raises(CommandError, match="does not know who asks") as error:
         wrong.manifest(reference)
     assert "hunter2" not in f"{error.value.what} {error.value.why} {error.value.fix}"
 
@@ -165,7 +164,7 @@ def test_an_authority_nobody_knows_is_not_believed(
 ) -> None:
     monkeypatch.setattr("packager.adapters.registry.wire.CERTIFICATES", tmp_path)
     reference = parse_reference(f"{registry.host}/team/app:v1")
-    with pytest.raises(RegistryError) as error:
+    with pytest.raises(CommandError) as error:
         registry_client({}).find_manifest(reference)
     assert "is not trusted" in error.value.why
     assert "SSL_CERT_FILE" in error.value.fix
@@ -226,7 +225,7 @@ def test_what_passes_is_waited_for(first: str) -> None:
 def test_what_does_not_pass_ends_with_what_it_was(answer: Any, told: str, fix: str) -> None:
     with mirror(answer) as served:
         client, reference = asking(served)
-        with pytest.raises(RegistryError, match="reading the manifest of") as error:
+        with pytest.raises(CommandError, match="reading the manifest of") as error:
             client.manifest(reference)
     assert told in error.value.why
     assert fix in error.value.fix
@@ -238,7 +237,7 @@ def test_nobody_there_is_told() -> None:
         port = probe.getsockname()[1]
     wire = Wire(patience=SHORT)
     client = RegistryClient(wire=wire, tokens=Tokens(wire=wire, logins=lambda _: None))
-    with pytest.raises(RegistryError) as error:
+    with pytest.raises(CommandError) as error:
         client.find_manifest(parse_reference(f"127.0.0.1:{port}/a"))
     assert "no connection to 127.0.0.1" in error.value.why
 
@@ -263,7 +262,7 @@ def test_a_blob_that_is_not_what_it_says_is_thrown_away(tmp_path: Path) -> None:
     blob = described(blob_of_bytes(b"right"), DOCKER_LAYER)
     with mirror(says(200, b"wrong")) as served:
         client, reference = asking(served)
-        with pytest.raises(RegistryError) as error:
+        with pytest.raises(CommandError) as error:
             client.download_blob(reference, blob, tmp_path / "blob")
     assert "its digest is" in error.value.why
     assert not (tmp_path / "blob").exists()
@@ -345,7 +344,7 @@ def test_a_tag_that_somebody_else_moved_is_noticed() -> None:
     other = says(200, b"", f"Docker-Content-Digest: sha256:{'0' * 64}")
     with mirror(says(201), other) as served:
         client, reference = asking(served)
-        with pytest.raises(RegistryError, match="is not what was pushed"):
+        with pytest.raises(CommandError, match="is not what was pushed"):
             client.put_manifest(reference, document({}))
 
 

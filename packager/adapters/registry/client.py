@@ -14,9 +14,10 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from packager.adapters.fetch import FailedError
 from packager.adapters.registry.auth import Logins, docker_logins
-from packager.adapters.registry.refusals import RegistryError, refusal
+from packager.adapters.registry.refusals import refusal
 from packager.adapters.registry.tokens import Tokens
 from packager.adapters.registry.wire import COMMIT_S, Body, Stream, Wire, wire_of
+from packager.errors import CommandError
 from packager.manifests import Descriptor, Document
 from packager.oci import INDEX_TYPES, LARGEST_DOCUMENT_BYTES, MANIFEST_TYPES
 from packager.references import DOCKER_HUB, Reference
@@ -70,7 +71,7 @@ def registry_client(env: Mapping[str, str], *, logins: Logins | None = None) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryClient:
-    """Any number of registries. Every function raises `RegistryError` where one fails or refuses.
+    """Any number of registries. Every function raises `CommandError` where one fails or refuses.
 
     It may be used from several threads. `stop` ends what they do.
     """
@@ -143,7 +144,7 @@ class RegistryClient:
         self.wire.again(doing, put)
         found = self.find_manifest(reference)
         if found is None or found.digest != document.digest:
-            raise RegistryError(
+            raise CommandError(
                 f"{reference} is not what was pushed",
                 why=f"pushed was {document.digest}, and it says "
                 f"{found.digest or 'no digest' if found else 'that there is nothing'}: "
@@ -275,7 +276,7 @@ class RegistryClient:
         place = self._begin(reference, doing, digest, mount_from)
         if place is None:
             return True
-        with contextlib.suppress(RegistryError):  # it ends by itself, too
+        with contextlib.suppress(CommandError):  # it ends by itself, too
             self._abandon(reference, place, doing)
         return False
 
@@ -358,7 +359,7 @@ class RegistryClient:
                 return _place(response, place), int(
                     last
                 ) + 1 if last.isdecimal() and last != "0" else 0
-        except (FailedError, RegistryError):
+        except (FailedError, CommandError):
             return None, 0  # from the beginning, then
 
     def _abandon(self, reference: Reference, place: str, doing: str) -> None:
@@ -442,7 +443,7 @@ def _place(response: "requests.Response", url: str) -> str:
 def _all(response: "requests.Response", reference: Reference, doing: str) -> bytes:
     content: bytes = response.raw.read(LARGEST_DOCUMENT_BYTES + 1, decode_content=True)
     if len(content) > LARGEST_DOCUMENT_BYTES:
-        raise RegistryError(
+        raise CommandError(
             f"{doing} failed",
             why=f"it has more than {LARGEST_DOCUMENT_BYTES} bytes, as no document of an image",
             fix=f"find out what {reference} is",

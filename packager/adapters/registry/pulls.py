@@ -42,7 +42,7 @@ class RemoteImage:
 def describe(client: RegistryClient, reference: Reference, platform: str) -> RemoteImage:
     """Read manifest and configuration.
 
-    Raise `ConfigError` where there is none for `platform`, `RegistryError` where none can be read.
+    Raise `ConfigError` where there is none for `platform`, `CommandError` where none can be read.
     """
     name = str(reference)
     top = client.manifest(reference)

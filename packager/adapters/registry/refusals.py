@@ -9,26 +9,13 @@ from packager.references import Reference
 LONGEST_WORDS: Final = 300
 
 
-class RegistryError(CommandError):
-    """A registry refused, failed or did not answer."""
-
-    def __init__(
-        self, what: str, *, why: str = "", fix: str = "", status: int = 0, code: str = ""
-    ) -> None:
-        super().__init__(what, why=why, fix=fix)
-        self.status = status
-        """Of HTTP; 0 where there was no answer that counts."""
-        self.code = code
-        """As the specification names it, such as MANIFEST_UNKNOWN; may be empty."""
-
-
-def refusal(status: int, content: bytes, reference: Reference, doing: str) -> RegistryError:
+def refusal(status: int, content: bytes, reference: Reference, doing: str) -> CommandError:
     """`doing` is what was tried, as in `pushing the manifest`."""
     code, message = _words(content)
     words = f"it answers {status}" + (f": {message}" if message else "")
 
-    def error(what: str, fix: str) -> RegistryError:
-        return RegistryError(what, why=words, fix=fix, status=status, code=code)
+    def error(what: str, fix: str) -> CommandError:
+        return CommandError(what, why=words, fix=fix, status=status, code=code)
 
     host = reference.host
     if code in {"TAG_INVALID", "ImageTagAlreadyExistsException"} or "immutable" in message.lower():

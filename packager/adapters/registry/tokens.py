@@ -11,9 +11,10 @@ from urllib.parse import urlencode, urlsplit
 
 from packager.adapters.fetch import FailedError
 from packager.adapters.registry.auth import Challenge, Login, Logins, parse_challenge
-from packager.adapters.registry.refusals import RegistryError, refusal
+from packager.adapters.registry.refusals import refusal
 from packager.adapters.registry.wire import Wire
 from packager.documents import parse_json
+from packager.errors import CommandError
 from packager.references import Reference
 
 CLIENT: Final = "emr-serverless-packager"
@@ -62,7 +63,7 @@ class Tokens:
         if login is not None and scope.endswith(":pull"):
             try:
                 return self._token(reference, challenge, scope, login)
-            except RegistryError:
+            except CommandError:
                 # What docker remembers may be long out of date where anybody may read.
                 return self._token(reference, challenge, scope, None)
         return self._token(reference, challenge, scope, login)

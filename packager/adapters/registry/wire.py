@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from packager import __version__
 from packager.adapters.fetch import PASSING, FailedError, Patience, patience, retry_after, told
-from packager.adapters.registry.refusals import RegistryError
+from packager.errors import CommandError
 
 if TYPE_CHECKING:
     import requests
@@ -130,10 +130,10 @@ class Wire:
         except FailedError as error:
             spent = time.monotonic() - tries.began
             often = f"; tried {tries.count} times in {spent:.0f} s" if tries.count > 1 else ""
-            raise RegistryError(f"{doing} failed", why=f"{error}{often}", fix=error.fix) from error
+            raise CommandError(f"{doing} failed", why=f"{error}{often}", fix=error.fix) from error
 
     def again(self, doing: str, work: Callable[[], _T]) -> _T:
-        """Do `work`, again if it helps. Raise `RegistryError` if it does not."""
+        """Do `work`, again if it helps. Raise `CommandError` if it does not."""
         with self.tries(doing) as tries:
             while True:
                 try:
