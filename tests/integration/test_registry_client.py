@@ -22,7 +22,7 @@ from packager.adapters.registry.client import (
 from packager.adapters.registry.pulls import describe, fetch_layout
 from packager.adapters.registry.tokens import Tokens
 from packager.adapters.registry.wire import Wire
-from packager.errors import ConfigError, PackagerError
+from packager.errors import CommandError, ConfigError, PackagerError
 from packager.manifests import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, Document
 from packager.oci import read_image
 from packager.references import Reference, parse_reference
