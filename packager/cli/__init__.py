@@ -13,6 +13,7 @@ from packager.cli.config import config
 from packager.cli.image import image
 from packager.cli.jobs import conf, run
 from packager.cli.pack import pack
+from packager.cli.policy import policy
 from packager.cli.releases import releases
 from packager.errors import ExitCode
 
@@ -61,6 +62,7 @@ app.command()(validate)
 app.command()(inspect)
 app.command()(conf)
 app.command(context_settings={"ignore_unknown_options": True})(run)
+app.command()(policy)
 app.command()(releases)
 app.command()(config)
 app.add_typer(cache, name="cache")

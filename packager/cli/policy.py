@@ -1,0 +1,264 @@
+"""`packager policy`: who may do what, as documents for IAM."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from packager.cli.options import Profile, Quiet, Region, S3Uri, settings_of
+from packager.console import Console
+from packager.errors import ConfigError
+
+if TYPE_CHECKING:
+    from packager.policies.scope import Artifact, Scope
+    from packager.project import Project
+    from packager.settings import Settings
+
+Texts = list[str] | None
+
+
+def policy(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="Which policy; without one, they are listed."),
+    ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="ID", help="Account; AWS is asked if not given."),
+    ] = None,
+    region: Region = None,
+    profile: Profile = None,
+    application: Annotated[
+        str | None,
+        typer.Option("--application", metavar="ID", help="One application instead of all."),
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="NAME", help="Runtime role of the jobs.")
+    ] = None,
+    s3_uri: S3Uri = None,
+    record: Annotated[
+        list[Path] | None,
+        typer.Option("--record", metavar="FILE", help="Whose artifacts; else all of dist."),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Not what the next pack of the same project makes."),
+    ] = False,
+    log_uri: Annotated[
+        str | None, typer.Option("--log-uri", metavar="URI", help="Where jobs write logs in S3.")
+    ] = None,
+    log_group: Annotated[
+        str | None, typer.Option("--log-group", metavar="NAME", help="Log group in CloudWatch.")
+    ] = None,
+    read: Annotated[
+        Texts, typer.Option("--read", metavar="URI", help="Data in S3 that jobs read.")
+    ] = None,
+    write: Annotated[
+        Texts, typer.Option("--write", metavar="URI", help="Data in S3 that jobs read and write.")
+    ] = None,
+    glue: Annotated[
+        Texts, typer.Option("--glue", metavar="DATABASE", help="Glue database that jobs read.")
+    ] = None,
+    glue_write: Annotated[
+        Texts,
+        typer.Option("--glue-write", metavar="DATABASE", help="One whose tables they change."),
+    ] = None,
+    kms_key: Annotated[
+        Texts, typer.Option("--kms-key", metavar="ARN", help="Key that encrypts any of this.")
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option("--repository", metavar="NAME", help="Repository of the image.")
+    ] = None,
+    create: Annotated[
+        str | None,
+        typer.Option("--create", metavar="NAME", help="Make it in IAM, or bring it up to date."),
+    ] = None,
+    attach: Annotated[
+        str | None, typer.Option("--attach", metavar="ROLE", help="Role to give what was made to.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Print least-privilege policies for jobs, people and CI."""
+    from packager.policies import KINDS, kind_named
+    from packager.policies.grammar import require_size
+
+    console = Console(quiet=quiet)
+    if kind is None:
+        for name, row in KINDS.items():
+            console.data(f"{name:<14}{row.purpose}")
+        return
+    chosen = kind_named(kind)
+    if attach is not None and (create is None or chosen.place != "identity"):
+        raise ConfigError(
+            "--attach gives a role the policy that --create makes",
+            fix="use both, with a policy of people or jobs",
+        )
+    project, settings = settings_of(
+        None, {"region": region, "profile": profile, "s3_uri": s3_uri}, required=False
+    )
+    scope = _scope(
+        project,
+        settings,
+        account=account,
+        application=application,
+        role=role,
+        records=record or [],
+        exact=exact,
+        log_uri=log_uri,
+        log_group=log_group,
+        reads=read or [],
+        writes=write or [],
+        databases=glue or [],
+        written_databases=glue_write or [],
+        keys=kms_key or [],
+        repository=repository,
+    )
+    document = chosen.write(scope).to_json()
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if chosen.chars is not None:
+        require_size(text, chosen.chars)
+    if create is None:
+        console.data(text)
+    else:
+        _create(settings, create, chosen.place, document, attach, scope.account, console)
+
+
+def _scope(
+    project: "Project | None",
+    settings: "Settings",
+    *,
+    account: str | None,
+    application: str | None,
+    role: str | None,
+    records: list[Path],
+    exact: bool,
+    log_uri: str | None,
+    log_group: str | None,
+    reads: list[str],
+    writes: list[str],
+    databases: list[str],
+    written_databases: list[str],
+    keys: list[str],
+    repository: str | None,
+) -> "Scope":
+    from packager.policies import scope as names
+
+    app = names.parse_application(application) if application else None
+    runtime = names.parse_role(role) if role else None
+    image = names.parse_repository(repository) if repository else None
+    places = {
+        "--region": settings.region,
+        "the application's ARN": app.region if app else None,
+        "the repository": image.region if image else None,
+    }
+    accounts = {
+        "--account": names.parse_account(account, "--account") if account else None,
+        "the application's ARN": app.account if app else None,
+        "the role's ARN": runtime.account if runtime else None,
+    }
+    found_region = _agreed("Region", places) or _region(settings)
+    found_account = _agreed("account", accounts) or _account(settings, found_region)
+    return names.Scope(
+        region=names.parse_region(found_region, "the Region"),
+        account=found_account,
+        application=app.name if app else None,
+        role=runtime.name if runtime else None,
+        s3=names.parse_bucket(settings.s3_uri, "--s3-uri") if settings.s3_uri else None,
+        artifacts=_artifacts(project, settings, records),
+        exact=exact,
+        logs=names.parse_bucket(log_uri, "--log-uri") if log_uri else None,
+        log_group=names.parse_log_group(log_group) if log_group else None,
+        reads=tuple(names.parse_bucket(uri, "--read") for uri in reads),
+        writes=tuple(names.parse_bucket(uri, "--write") for uri in writes),
+        databases=tuple(names.parse_database(name) for name in databases),
+        written_databases=tuple(names.parse_database(name) for name in written_databases),
+        keys=tuple(names.parse_key(arn) for arn in keys),
+        repository=names.Repository(account=image.account or found_account, name=image.name)
+        if image
+        else None,
+    )
+
+
+def _agreed(what: str, said: dict[str, str | None]) -> str | None:
+    """What those who say anything say. Raise `ConfigError` where they differ."""
+    given = {by: value for by, value in said.items() if value}
+    if len(set(given.values())) > 1:
+        raise ConfigError(
+            f"one policy is for one {what}, and two are named",
+            why=", ".join(f"{by} says {value}" for by, value in given.items()),
+            fix="correct one of them",
+        )
+    return next(iter(given.values()), None)
+
+
+def _region(settings: "Settings") -> str:
+    from packager.adapters.aws.session import open_session
+
+    return open_session(settings, os.environ).region
+
+
+def _account(settings: "Settings", region: str) -> str:
+    from dataclasses import replace
+
+    from packager.adapters.aws.session import open_session
+    from packager.errors import CommandError
+
+    try:
+        return open_session(replace(settings, region=region), os.environ).account()
+    except CommandError as error:
+        raise CommandError(
+            "the account is not known", why=error.why, fix=f"name it: --account ID, or {error.fix}"
+        ) from error
+
+
+def _artifacts(
+    project: "Project | None", settings: "Settings", paths: list[Path]
+) -> "tuple[Artifact, ...]":
+    from packager.policies.scope import Artifact
+    from packager.recorded import find_record, records_in
+
+    folder = Path.cwd() if project is None else project.root / settings.out
+    found = [find_record(path, folder, release=None, arch=None) for path in paths]
+    return tuple(
+        Artifact(file=artifact.file, digest=artifact.sha256[:12])
+        for one in found or records_in(folder)
+        for artifact in one.record.artifacts
+    )
+
+
+def _create(
+    settings: "Settings",
+    name: str,
+    place: str,
+    document: dict[str, object],
+    role: str | None,
+    account: str,
+    console: Console,
+) -> None:
+    from packager.adapters.aws.iam import attach, put_policy, put_role
+    from packager.adapters.aws.session import open_session
+    from packager.policies.scope import parse_policy_name, parse_role
+
+    if place == "resource":
+        raise ConfigError(
+            "this policy hangs on a secret or a key, and is not made in IAM",
+            fix="print it, and give it to `aws secretsmanager put-resource-policy`"
+            " or `aws kms put-key-policy`",
+        )
+    session = open_session(settings, os.environ)
+    if (own := session.account()) != account:
+        raise ConfigError(
+            f"the policy is for the account {account}, and you are of {own}",
+            fix="choose another profile with --profile",
+        )
+    if place == "trust":
+        arn, outcome = put_role(session, parse_role(name).name, document)
+    else:
+        arn, outcome = put_policy(session, parse_policy_name(name), document)
+    console.say(f"{outcome}: {arn}")
+    if role is not None:
+        attach(session, arn, parse_role(role).name)
+        console.say(f"attached to {role}")
+    console.data(arn)

