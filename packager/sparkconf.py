@@ -1,12 +1,10 @@
-"""Spark configuration of packed archives, and the forms in which people use it. Pure.
+"""Spark configuration of packed archives. Pure.
 
-The only place that knows Spark's keys. Adding a form is one function and one row in EMITTERS.
+The only place that knows Spark's keys; `packager.emitters` writes them in the forms people use.
 """
 
-import difflib
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -54,6 +52,17 @@ class Job:
     limits: Limits
     choices: tuple[str, ...] = ()
     """Names of the entry points there are; of several, one has to be chosen."""
+    application: str | None = None
+    """ID of the EMR Serverless application; forms leave room for it where it is not known."""
+    role: str | None = None
+    """ARN of the role that the job runs as; likewise."""
+    statements: tuple[Mapping[str, Any], ...] = ()
+    """What the job may do, as statements of an IAM policy. Forms that can make roles make one of
+    it; without any, they ask for the ARN of a role."""
+    image: str | None = None
+    """Custom image of the application, where the job's Python is in one."""
+    schedule: str | None = None
+    """When to run, as EventBridge Scheduler writes it: `cron(0 6 * * ? *)`, `rate(1 hour)`."""
 
 
 def local_uri(path: str) -> str:
@@ -119,82 +128,6 @@ def _refuse_same_alias(theirs: str, ours: str) -> None:
             )
 
 
-def _spark_submit(job: Job) -> str:
-    # EMR splits this text itself and documents no quoting; `shlex.quote` would put every value
-    # with a `#` in quotes. So what could be split is refused, not guessed at.
-    for key, value in job.conf.entries:
-        if not value or any(c.isspace() or c in "'\"\\" for c in value):
-            raise ConfigError(
-                f"{key} can not be written in sparkSubmitParameters: {value!r}",
-                why="blanks, quotes, backslashes and empty values: EMR documents no way to write"
-                " them there",
-                fix="use `--format spark-defaults-json`, which has room for any text",
-            )
-    text = " ".join(f"--conf {key}={value}" for key, value in job.conf.entries)
-    if len(text) > job.limits.spark_submit_parameters_chars:
-        raise ConfigError(
-            f"sparkSubmitParameters are {len(text)} characters long",
-            why=f"the API takes {job.limits.spark_submit_parameters_chars}",
-            fix="move properties to the application's configuration",
-        )
-    return text
-
-
-def _json(job: Job) -> str:
-    return _dump(dict(job.conf.entries))
-
-
-def _spark_defaults(job: Job) -> str:
-    """`java.util.Properties`, which Spark reads as UTF-8; key and value part at the first blank."""
-    return "\n".join(
-        key.replace(":", "\\:") + " " + _properties_value(value) for key, value in job.conf.entries
-    )
-
-
-def _properties_value(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    escaped = escaped.replace("\t", "\\t").replace("\f", "\\f")
-    if value.startswith(("=", ":")):  # else it would be taken for the end of the key
-        escaped = f"\\{escaped}"
-    if value and min(value[0], value[-1]) <= " ":
-        raise ConfigError(
-            f"{value!r} begins or ends with a blank",
-            why="Spark trims the values it reads from a properties file",
-            fix="use `--format json`",
-        )
-    return escaped
-
-
-def _classification(job: Job) -> list[dict[str, Any]]:
-    limits = job.limits
-    if len(job.conf.entries) > limits.spark_defaults_properties:
-        raise ConfigError(
-            f"{len(job.conf.entries)} properties in one classification",
-            why=f"the API takes {limits.spark_defaults_properties}",
-            fix="use `--format spark-submit`",
-        )
-    for key, value in job.conf.entries:
-        if len(key) > limits.spark_defaults_key_chars:
-            raise ConfigError(
-                f"the property {key} has a name of {len(key)} characters",
-                why="a property of applicationConfiguration takes"
-                f" {limits.spark_defaults_key_chars}",
-                fix="use `--format spark-submit`, whose text may be longer",
-            )
-        if len(value) > limits.spark_defaults_value_chars:
-            raise ConfigError(
-                f"the value of {key} is {len(value)} characters long",
-                why="a property of applicationConfiguration takes"
-                f" {limits.spark_defaults_value_chars}",
-                fix="use `--format spark-submit`, whose text may be longer",
-            )
-    return [{"classification": "spark-defaults", "properties": dict(job.conf.entries)}]
-
-
-def _spark_defaults_json(job: Job) -> str:
-    return _dump({"applicationConfiguration": _classification(job)})
-
-
 def require_entry_point(job: Job) -> str:
     """Raise `ConfigError` where there is none, or one of several has to be chosen."""
     if job.entry_point is not None:
@@ -210,56 +143,3 @@ def require_entry_point(job: Job) -> str:
         why="a job starts with a script",
         fix="set `entry-point` in [tool.packager], or --entry-point, and pack again",
     )
-
-
-def _start_job_run(job: Job) -> str:
-    limits = job.limits
-    entry_point = require_entry_point(job)
-    if len(entry_point) > limits.entry_point_chars:
-        raise ConfigError(
-            f"the entry point's location is {len(entry_point)} characters long",
-            why=f"the API takes {limits.entry_point_chars}",
-            fix="use a shorter --s3-uri",
-        )
-    if len(job.arguments) > limits.entry_point_arguments_items:
-        raise ConfigError(
-            f"{len(job.arguments)} arguments",
-            why=f"the API takes {limits.entry_point_arguments_items}",
-            fix="pass the location of a file instead",
-        )
-    if len(job.name) > limits.job_name_chars:
-        raise ConfigError(
-            f"the job's name is {len(job.name)} characters long",
-            why=f"the API takes {limits.job_name_chars}",
-            fix="give the project a shorter name",
-        )
-    submit: dict[str, Any] = {"entryPoint": entry_point}
-    if job.arguments:
-        submit["entryPointArguments"] = list(job.arguments)
-    submit["sparkSubmitParameters"] = _spark_submit(job)
-    return _dump({"name": job.name, "jobDriver": {"sparkSubmit": submit}})
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-EMITTERS: Final[Mapping[str, Callable[[Job], str]]] = {
-    "spark-submit": _spark_submit,
-    "json": _json,
-    "spark-defaults": _spark_defaults,
-    "spark-defaults-json": _spark_defaults_json,
-    "start-job-run": _start_job_run,
-}
-
-
-def emitter(name: str) -> Callable[[Job], str]:
-    """Raise `ConfigError` for a form packager does not write."""
-    if name not in EMITTERS:
-        near = difflib.get_close_matches(name, EMITTERS, n=1)
-        raise ConfigError(
-            f"{name!r} is not a format",
-            why=f"known: {', '.join(EMITTERS)}",
-            fix=f"did you mean {near[0]!r}?" if near else "use one of these",
-        )
-    return EMITTERS[name]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from packager.checks import RULES
+from packager.emitters import EMITTERS
 from packager.errors import EXIT_CODE_MEANINGS
 from packager.settings import OPTIONS, TABLES
 
@@ -65,6 +66,13 @@ def test_tables_are_as_generated(name: str, request: pytest.FixtureRequest) -> N
 
 def test_every_setting_is_known_to_the_table() -> None:
     assert set(TABLES) == {"conf", "releases", "waivers"}
+
+
+def test_every_form_of_the_configuration_is_in_its_table() -> None:
+    text = README.read_text(encoding="utf-8")
+    (table,) = re.findall(r"(?s)<!-- forms -->\n(.*?)\n\n", text)
+    first = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert set(re.findall(r"`([a-z0-9-]+)`", "".join(first))) == set(EMITTERS)
 
 
 def test_ci_runs_the_readmes_own_set_up_and_test_commands() -> None:

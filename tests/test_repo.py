@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from packager.sparkconf import EMITTERS
+from packager.emitters import EMITTERS
 from packager.target import PROVIDED
 
 ROOT = Path(__file__).parents[1]

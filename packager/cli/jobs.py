@@ -1,6 +1,7 @@
 """`packager conf` and `packager run`: archives as jobs."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def conf(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="spark-submit, json, spark-defaults, spark-defaults-json, start-job-run.",
+            help="spark-submit, start-job-run, airflow, terraform …; README.md has them all.",
         ),
     ] = "spark-submit",
     release: Release = None,
@@ -43,10 +44,25 @@ def conf(
         list[str] | None,
         typer.Option("--argument", metavar="TEXT", help="Argument of the job; may be repeated."),
     ] = None,
+    application: Annotated[
+        str | None, typer.Option("--application", metavar="ID", help="ID of the application.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="ARN", help="Role that the job runs as.")
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="TEXT",
+            help="When to run, e.g. 'cron(0 6 * * ? *)', 'rate(1 day)'.",
+        ),
+    ] = None,
 ) -> None:
     """Print the Spark configuration of packed archives."""
+    from packager.emitters import JOBS, emitter
+    from packager.emitters.parameters import moved_note
     from packager.recorded import find_record, job_of, target_of
-    from packager.sparkconf import emitter
 
     emit = emitter(format_)
     project, settings = settings_of(
@@ -64,7 +80,11 @@ def conf(
         arguments=argument or (),
         entry_point=entry_point,
     )
-    Console().data(emit(job))
+    job = replace(job, application=application, role=role, schedule=schedule)
+    console = Console()
+    if format_ in JOBS and (note := moved_note(job)):
+        console.say(note)
+    console.data(emit(job))
 
 
 def run(

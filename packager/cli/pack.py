@@ -184,9 +184,9 @@ def _project_or_environment(
 
 
 def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Console) -> None:
+    from packager.emitters import emitter
     from packager.recorded import Found, job_of, target_of
     from packager.reports import report_text
-    from packager.sparkconf import emitter
 
     documents = []
     for item in packed:

@@ -26,6 +26,7 @@ from packager.adapters.store import Store
 from packager.adapters.symbols import StoreStripper
 from packager.adapters.uv import Uv
 from packager.checks import RULES
+from packager.emitters import EMITTERS
 from packager.entrypoints import entry_point_names
 from packager.errors import CommandError, PackagerError
 from packager.explain import explanation
@@ -36,7 +37,6 @@ from packager.project import Project, find_project
 from packager.recorded import find_record, job_of, reports_on, target_of
 from packager.reports import FORMATS
 from packager.settings import Settings, resolve
-from packager.sparkconf import EMITTERS
 from packager.target import Target
 from tests.archives import APP, ENVIRONMENT, Entry, tar_bytes
 from tests.fakes import FakeBuilder, FakeByteCompiler, FakeDocker, FakeResolver, lock_text

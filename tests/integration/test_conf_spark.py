@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from packager.emitters import EMITTERS
 from packager.releases import limits
-from packager.sparkconf import EMITTERS, Job, SparkConf, conf_for_archives, local_uri
+from packager.sparkconf import Job, SparkConf, conf_for_archives, local_uri
 from tests.archives import tar_gz
 
 pytestmark = pytest.mark.spark

@@ -1,0 +1,89 @@
+"""The StartJobRun request of EMR Serverless, and the forms that are little more than it. Pure."""
+
+import shlex
+from typing import Any
+
+from packager.emitters.parameters import divided, spark_defaults, submit_parameters
+from packager.emitters.text import dump, slug
+from packager.errors import ConfigError
+from packager.sparkconf import Job, require_entry_point
+
+
+def request(job: Job) -> dict[str, Any]:
+    """A StartJobRun request; `applicationId` and `executionRoleArn` where the job knows them.
+
+    Raise `ConfigError` for what the API would not take.
+    """
+    found: dict[str, Any] = {}
+    if job.application is not None:
+        found["applicationId"] = job.application
+    if job.role is not None:
+        found["executionRoleArn"] = job.role
+    found["name"] = job.name
+    found["jobDriver"] = {"sparkSubmit": spark_submit_driver(job)}
+    found.update(overrides(job))
+    if len(job.name) > job.limits.job_name_chars:
+        raise ConfigError(
+            f"the job's name is {len(job.name)} characters long",
+            why=f"the API takes {job.limits.job_name_chars}",
+            fix="give the project a shorter name",
+        )
+    return found
+
+
+def spark_submit_driver(job: Job) -> dict[str, Any]:
+    """The `sparkSubmit` of a `jobDriver`."""
+    limits = job.limits
+    entry_point = require_entry_point(job)
+    if len(entry_point) > limits.entry_point_chars:
+        raise ConfigError(
+            f"the entry point's location is {len(entry_point)} characters long",
+            why=f"the API takes {limits.entry_point_chars}",
+            fix="use a shorter --s3-uri",
+        )
+    if len(job.arguments) > limits.entry_point_arguments_items:
+        raise ConfigError(
+            f"{len(job.arguments)} arguments",
+            why=f"the API takes {limits.entry_point_arguments_items}",
+            fix="pass the location of a file instead",
+        )
+    driver: dict[str, Any] = {"entryPoint": entry_point}
+    if job.arguments:
+        driver["entryPointArguments"] = list(job.arguments)
+    fitting, _ = divided(job)
+    if fitting:  # the API takes no empty text
+        driver["sparkSubmitParameters"] = submit_parameters(fitting, limits)
+    return driver
+
+
+def overrides(job: Job) -> dict[str, Any]:
+    """`configurationOverrides` with what sparkSubmitParameters can not hold; else nothing."""
+    _, moved = divided(job)
+    if not moved:
+        return {}
+    configuration = spark_defaults(moved, job.limits)
+    return {"configurationOverrides": {"applicationConfiguration": configuration}}
+
+
+def start_job_run(job: Job) -> str:
+    return dump(request(job))
+
+
+def spark_defaults_json(job: Job) -> str:
+    return dump({"applicationConfiguration": spark_defaults(job.conf.entries, job.limits)})
+
+
+def shell(job: Job) -> str:
+    """A script with the aws command line; what is not known is taken from the environment."""
+    unknown = {
+        "application-id": ("APPLICATION_ID", job.application),
+        "execution-role-arn": ("EXECUTION_ROLE_ARN", job.role),
+    }
+    lines = ["#!/bin/sh", f"# Starts {slug(job.name)} on EMR Serverless.", "set -eu", ""]
+    lines.append("exec aws emr-serverless start-job-run \\")
+    lines += [
+        f'  --{option} "${{{variable}:?}}" \\'
+        for option, (variable, value) in unknown.items()
+        if value is None
+    ]
+    return "\n".join([*lines, f"  --cli-input-json {shlex.quote(dump(request(job)))}"])
