@@ -23,7 +23,7 @@ def new_file(
     number, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{mark()}", dir=folder)
     temporary = Path(name)
     try:
-        with os.fdopen(number, "wb") as file:
+        with os.fdopen(number, "w+b") as file:
 
             def settle(path: Path) -> None:
                 file.flush()

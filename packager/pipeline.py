@@ -1,91 +1,41 @@
 """The steps, as functions over values and ports: from a project to archives, a report, a record."""
 
 import contextlib
-import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
-
-from packager import __version__
-from packager.bytecode import with_byte_code
 from packager.entrypoints import EntryPoint, entry_points, require_module
 from packager.environment import (
     APP_LAYOUT,
     environment_layout,
-    skeleton,
 )
 from packager.errors import ConfigError
-from packager.facts import OBSERVATION_FORMAT, ArchiveKind
-from packager.findings import Report
-from packager.judgement import judge
-from packager.layers import File, Layer, signature, without_repetitions, write_layer
 from packager.lockfiles import (
     Pin,
     Selection,
     missing_error,
 )
-from packager.needs import Needs, app_of, impure, way_out_in_docker, with_sources_built
-from packager.output import require_writable, write_whole
-from packager.ports import BundledPython, InstalledWheel, Ports, RoomArchive, StoredWheel
+from packager.needs import Needs, app_of, way_out_in_docker, with_sources_built
+from packager.output import require_writable
+from packager.ports import BundledPython, Ports, StoredWheel
 from packager.project import (
     Project,
 )
-from packager.record import (
-    Artifact,
-    Record,
-    RecordedBuild,
-    RecordedWheel,
-    to_text,
-)
-from packager.sbom import sbom_name, sbom_text
 from packager.selection import require_locked, selection_for
 from packager.settings import Settings
-from packager.slimming import slimmed
-from packager.standalone import start_members
-from packager.tarball import TarMember
 from packager.target import Target
-from packager.unchanged import (
-    Outcome,
-    outcome_key,
-    recall_outcome,
-    remember_outcome,
-    settled,
-)
-from packager.venvs import venv_trees
-from packager.wheels import Layout
+from packager.trees import Tree
+
+if TYPE_CHECKING:  # imported while the resolver is waited for
+    from packager.making import Packed
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """What `pack` made for one target."""
-
-    record: Record
-    path: Path
-    """Of the record's file; the artifacts lie beside it."""
-    report: Report
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """What is the same for every target of a pack."""
-
-    project: Project
-    settings: Settings
-    ports: Ports
-    say: Say
-    out: Path
-    entry_points: tuple[EntryPoint, ...]
-    commit: str
-
-
-def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[Packed, ...]:
+def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> "tuple[Packed, ...]":
     """Make, check and record the archives of `project` for every target of `settings`.
 
     The archives are written even if a check fails, for the user to look at; the report says so.
@@ -101,7 +51,11 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
             why='`venv` and `builder = "docker"` are both set',
             fix="keep one of them",
         )
-    trees = venv_trees(project, settings, targets, say)
+    trees: Sequence[Tree] = ()
+    if settings.venv:
+        from packager.venvs import venv_trees
+
+        trees = venv_trees(project, settings, targets, say)
     for target in targets:
         if settings.byte_code:
             ports.byte_compiler.version(target.python)
@@ -112,11 +66,14 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     points = entry_points(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
-    with _threads(len(targets) + 2, ports) as pool:
+    with _threads(len(targets) + 3, ports) as pool:
         building = pool.submit(app_of, project, settings, ports)
         commit = pool.submit(ports.commit, project.root)
         pythons = pool.map(partial(_standalone, settings, ports), targets)
-        selections = list(pool.map(lambda t: selection_for(project, t, settings, ports), targets))
+        selecting = pool.map(lambda t: selection_for(project, t, settings, ports), targets)
+        from packager.making import Work, make  # 50 ms, in which the resolver works
+
+        selections = list(selecting)
         app = building.result()
     with _threads(len(targets), ports) as pool:
         build = partial(with_sources_built, project, settings, ports, app)
@@ -136,7 +93,10 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
     for name in sorted({name for need in needs for name in need.selection.dropped}):
         say(f"Left out {name}: EMR brings its own, which a copy would shadow")
     stored = _fetched([need.selection for need in needs], ports)
-    work = _Work(
+    wheels = [(*(stored[_key(pin)] for pin in need.selection.pins), *need.built) for need in needs]
+    for own, need, target in zip(wheels, needs, targets, strict=True):
+        _require_modules(points, own, need, target, ports)
+    work = Work(
         project=project,
         settings=settings,
         ports=ports,
@@ -145,12 +105,8 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> tuple[
         entry_points=points,
         commit="" if project.app == "none" else commit.result(),
     )
-
-    wheels = [(*(stored[_key(pin)] for pin in need.selection.pins), *need.built) for need in needs]
-    for own, need, target in zip(wheels, needs, targets, strict=True):
-        _require_modules(work, own, need, target)
     with _threads(len(targets), ports) as pool:
-        return tuple(pool.map(partial(_pack_target, work), targets, wheels, needs))
+        return tuple(pool.map(partial(make, work), targets, wheels, needs))
 
 
 def _standalone(settings: Settings, ports: Ports, target: Target) -> BundledPython | None:
@@ -169,11 +125,15 @@ def _python_in_docker(
 
 
 def _require_modules(
-    work: _Work, wheels: Sequence[StoredWheel], need: Needs, target: Target
+    points: Sequence[EntryPoint],
+    wheels: Sequence[StoredWheel],
+    need: Needs,
+    target: Target,
+    ports: Ports,
 ) -> None:
     """Raise `ConfigError` for an entry point that calls a function of what is not packed."""
-    app, tree, store = need.app, need.tree, work.ports.store
-    for point in work.entry_points:
+    app, tree, store = need.app, need.tree, ports.store
+    for point in points:
         if point.module is None:
             continue
         brought = [f.path for f in app.files]
@@ -225,212 +185,8 @@ def _key(pin: Pin) -> str:
     return pin.sha256 or pin.location
 
 
-def _pack_target(
-    work: _Work, target: Target, wheels: tuple[StoredWheel, ...], needs: Needs
-) -> Packed:
-    project, settings, app = work.project, work.settings, needs.app
-    built, tree = needs.built, needs.tree
-    lock = None if tree else project.lock
-    said: list[str] = []
-
-    def say(line: str) -> None:
-        said.append(line)
-        work.say(line)
-
-    layers = tuple(_layers(replace(work, say=say), target, wheels, needs))
-    slim = () if tree else settings.slim
-    if slim:
-        layers = tuple(slimmed(layer, slim, work.ports.symbols) for layer in layers)
-    if settings.byte_code:
-        compiler = work.ports.byte_compiler
-        layers = tuple(with_byte_code(layer, target.python, compiler) for layer in layers)
-    record = Record(
-        tool=f"packager {__version__}",
-        project=project.name,
-        version=project.version,
-        release=target.release.label,
-        arch=target.arch.name,
-        python=target.python,
-        layout=settings.layout,
-        builder="venv" if tree else "docker" if settings.builder == "docker" else "wheels",
-        base_image=needs.recipe.base.recorded if needs.recipe else "",
-        lock=lock.name if lock else None,
-        lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest() if lock else None,
-        commit=work.commit,
-        wheels=(
-            *(tree.packages if tree else ()),
-            *(_recorded(wheel, made_here=wheel in built) for wheel in wheels),
-            *((_recorded(app.wheel, made_here=True),) if app.wheel else ()),
-        ),
-        interpreter=None if needs.python is None else _recorded_build(needs.python),
-        slim=slim,
-        byte_code=work.ports.byte_compiler.version(target.python) if settings.byte_code else "",
-        dropped=needs.selection.dropped,
-        artifacts=tuple(map(_script, work.entry_points)),
-        conf=dict(settings.conf),
-        report={},
-    )
-    store, room = work.ports.store, work.ports.room
-    key = outcome_key(record, layers, target, settings)
-    outcome = recall_outcome(store, key, work.out)
-    if outcome is not None and settled(outcome, settings, room):
-        for line in outcome.said:
-            work.say(line)
-    else:
-        outcome = _made(work, target, layers, record, said)
-        if settled(outcome, settings, room):
-            remember_outcome(store, key, outcome, work.out)
-    for point, artifact in zip(work.entry_points, outcome.record.entry_points, strict=True):
-        write_whole(work.out / artifact.file, point.script())
-    for name, text in outcome.documents:
-        write_whole(work.out / name, text.encode())
-    path = work.out / outcome.record.name
-    return Packed(record=outcome.record, path=path, report=outcome.report)
-
-
-def _made(
-    work: _Work, target: Target, layers: tuple[Layer, ...], record: Record, said: list[str]
-) -> Outcome:
-    """Write the layers and judge them; `record` lacks what comes of that."""
-    made = [write_layer(layer, work.out, work.ports.store) for layer in layers]
-    bundle = tuple(facts for _, facts in made)
-    judged = judge(
-        bundle,
-        [RoomArchive(kind=a.kind, path=work.out / a.file, sha256=a.sha256) for a, _ in made],
-        target,
-        work.settings,
-        room=work.ports.room,
-        say=work.say,
-    )
-    record = replace(
-        record,
-        artifacts=(*(artifact for artifact, _ in made), *record.artifacts),
-        report=judged.report.to_json(),
-        clean_room=judged.room,
-    )
-    inside = tuple(d for facts in bundle for d in facts.installed)
-    sbom = sbom_text(record, inside, target, extras=work.settings.extras)
-    return Outcome(
-        record=record,
-        report=judged.report,
-        documents=((sbom_name(record), sbom), (record.name, to_text(record))),
-        said=tuple(said),
-    )
-
-
-def _layers(
-    work: _Work, target: Target, wheels: tuple[StoredWheel, ...], needs: Needs
-) -> Iterator[Layer]:
-    """The environment, and beside it the app and its own Python unless all is to be one."""
-    app, name, tree, python = needs.app, work.project.name, needs.tree, needs.python
-    versions = f"py{target.python.replace('.', '')}-{target.arch.name}"
-    parts = () if work.settings.layout == "layers" or python is None else (python.part,)
-    if work.settings.builder == "docker" and needs.recipe is not None:
-        parts = (*parts, work.ports.docker.environment(wheels, needs.recipe))
-        wheels = ()
-    apart = work.settings.layout == "layers"
-    app_wheels = () if app.wheel is None else (app.wheel,)
-    has_app = apart and bool(app_wheels or app.files)
-    own = skeleton(target, with_app_layer=has_app, with_python_layer=apart)
-    files = () if apart else _under(target.site_packages, app.files)
-    if tree is not None:
-        there = {file.path for file in files}  # the project's own come first
-        files = (*(file for file in tree.files if file.path not in there), *files)
-        own = (*own, *(member for member in tree.members if member.path not in there))
-    yield _layer(
-        "environment",
-        f"{name}-environment-{versions}",
-        own,
-        files,
-        wheels if apart else (*wheels, *app_wheels),
-        environment_layout(target),
-        work,
-        parts=parts,
-    )
-    if has_app:
-        of_target = any(map(impure, app_wheels))
-        called = f"{name}-app-{versions}" if of_target else f"{name}-app"
-        yield _layer("app", called, (), app.files, app_wheels, APP_LAYOUT, work)
-    if apart and python is not None:
-        # Without the project's name: all that bundle the same build share it.
-        called = f"python-{python.version}-{target.arch.name}"
-        own, layout = start_members(target.python), environment_layout(target)
-        yield _layer("python", called, own, (), (), layout, work, parts=(python.part,))
-
-
-def _layer(  # noqa: PLR0917  # one line for each of two layers reads best
-    kind: ArchiveKind,
-    name: str,
-    own: tuple[TarMember, ...],
-    files: tuple[File, ...],
-    wheels: tuple[StoredWheel, ...],
-    layout: Layout,
-    work: _Work,
-    *,
-    parts: tuple[InstalledWheel, ...] = (),
-) -> Layer:
-    stored = (*wheels, *(part.wheel for part in parts))
-    made_of = (
-        __version__,
-        repr(own),
-        repr(layout),
-        *sorted(f"{w.sha256} {w.filename}" for w in stored),
-        str(OBSERVATION_FORMAT),
-        *map(signature, files),
-    )
-    taken = (
-        *(m.path for m in own),
-        *(f.path for f in files),
-        *(m.path for part in parts for m in part.members),
-    )
-    return Layer(
-        kind=kind,
-        name=name,
-        members=own,
-        files=files,
-        key=hashlib.sha256("\0".join(made_of).encode()).hexdigest(),
-        wheels=itertools.chain(
-            parts,
-            without_repetitions(wheels, layout, taken=taken, store=work.ports.store, say=work.say),
-        ),
-    )
-
-
 def _lacking(target: Target) -> str:
     has = ", ".join(i.python for i in target.release.interpreters)
     return (
         f"{target.release.label} has {has}" if has else f"none of {target.release.label} is known"
-    )
-
-
-def _recorded_build(python: BundledPython) -> RecordedBuild:
-    build = python.build
-    return RecordedBuild(version=python.version, filename=build.filename, sha256=build.sha256)
-
-
-def _under(prefix: str, files: tuple[File, ...]) -> tuple[File, ...]:
-    return tuple(replace(file, path=f"{prefix}/{file.path}") for file in files)
-
-
-def _recorded(wheel: StoredWheel, *, made_here: bool) -> RecordedWheel:
-    name, version, _, _ = parse_wheel_filename(wheel.filename)
-    return RecordedWheel(
-        name=name,
-        version=str(version),
-        filename=wheel.filename,
-        sha256=None if made_here else wheel.sha256,
-    )
-
-
-def _script(point: EntryPoint) -> Artifact:
-    data = point.script()
-    digest = hashlib.sha256(data).hexdigest()
-    suffix = ".py" if point.file is None else point.file.suffix
-    return Artifact(
-        kind="entry-point",
-        file=f"{point.stem}-{digest[:12]}{suffix}",
-        sha256=digest,
-        size=len(data),
-        unpacked=len(data),
-        name=point.name,
     )

@@ -349,7 +349,7 @@ def _table(table: Mapping[str, Any], key: str, file: Path) -> Mapping[str, Any]:
 def _waivers(table: Mapping[str, Any], flags: Mapping[str, str], file: Path) -> Mapping[str, str]:
     if not table and not flags:
         return {}
-    from packager.checks import require_waivable  # most commands have no use for the checks
+    from packager.checks.rules import require_waivable  # most commands have no use for the checks
 
     in_file = f"{file}: [tool.packager.waivers]"
     return {

@@ -47,6 +47,10 @@ CHUNK: Final = 1 << 20
 BATCH: Final = 4 << 20
 """Bytes read, written and digested at once."""
 
+TOGETHER: Final = 128 << 10
+NEAR: Final = 4 << 10
+"""Bytes between two files of a wheel that are read along: its local headers lie there."""
+
 IOV_MAX: Final = 1024
 """The least that Linux and macOS take in one `writev`."""
 
@@ -234,13 +238,15 @@ class Written:
 def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Written:
     """Write the plans, each with the file its spans are in, and the end of the archive.
 
-    `out` must be a real file. Memory stays at a few `BATCH` whatever the size. Three threads keep
-    the disk, the digest and the making of the next plan (`parts` may be lazy) from waiting for
-    each other: all of them leave the interpreter for their large pieces.
+    `out` must be a real file, open for reading too. Memory stays at a few `BATCH` whatever the
+    size. Three threads keep the disk, the digest and the making of the next plan (`parts` may be
+    lazy) from waiting for each other. The digest reads the file again: the pieces are many and
+    small, and for each of them it would have to wait for its turn in the interpreter.
     """
-    batches: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(maxsize=4)
-    digests: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=4)
+    batches: queue.Queue[list[memoryview] | BaseException | None] = queue.Queue(maxsize=4)
+    sizes: queue.Queue[int] = queue.Queue()
     digest = hashlib.sha256()
+    digested: list[int] = []
     stopped = threading.Event()
 
     def read() -> None:
@@ -254,9 +260,15 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
             batches.put(error)
 
     def digest_all() -> None:
-        while (batch := digests.get()) is not None:
-            for piece in batch:
-                digest.update(piece)
+        position = 0
+        while end_ := sizes.get():
+            while position < end_:
+                data = os.pread(out.fileno(), min(CHUNK, end_ - position), position)
+                if not data:
+                    return  # somebody cut it off
+                digest.update(data)
+                position += len(data)
+        digested.append(position)
 
     reader = threading.Thread(target=read, name="reader", daemon=True)
     hasher = threading.Thread(target=digest_all, name="sha256", daemon=True)
@@ -267,25 +279,31 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
         while (batch := batches.get()) is not None:
             if isinstance(batch, BaseException):
                 raise batch
-            digests.put(batch)
             size += _write_all(out.fileno(), batch)
+            sizes.put(size)
     finally:
         stopped.set()
         while reader.is_alive():
             _drain(batches)
             reader.join(0.01)
-        digests.put(None)
+        sizes.put(0)
         hasher.join()
+    if digested != [size]:
+        raise CommandError(
+            "the archive became shorter while it was written",
+            why="something else changed it",
+            fix="find out what, and run this again",
+        )
     return Written(sha256=digest.hexdigest(), size=size)
 
 
-def _drain(batches: "queue.Queue[list[bytes] | BaseException | None]") -> None:
+def _drain(batches: "queue.Queue[list[memoryview] | BaseException | None]") -> None:
     with contextlib.suppress(queue.Empty):  # only there so that a waiting reader can end
         while True:
             batches.get_nowait()
 
 
-def _write_all(out: int, batch: list[bytes]) -> int:
+def _write_all(out: int, batch: list[memoryview]) -> int:
     size = sum(map(len, batch))
     for start in range(0, len(batch), IOV_MAX):
         pieces = batch[start : start + IOV_MAX]
@@ -297,8 +315,8 @@ def _write_all(out: int, batch: list[bytes]) -> int:
     return size
 
 
-def _batches(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
+def _batches(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[list[memoryview]]:
+    batch: list[memoryview] = []
     waiting = 0
     for piece in _pieces(parts):
         batch.append(piece)
@@ -309,21 +327,48 @@ def _batches(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[list[byt
     yield batch
 
 
-def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[bytes]:
+def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[memoryview]:
     for plan_, source in itertools.chain(parts, [(end(), None)]):
-        file = -1 if source is None else source.fileno()
+        literals = memoryview(plan_.literals)
         position = 0
-        steps = iter(plan_.steps)
-        for literal, offset, length in zip(steps, steps, steps, strict=True):
-            yield bytes(plan_.literals[position : position + literal])
-            position += literal
-            for start in range(0, length, BATCH):
-                size = min(BATCH, length - start)
-                piece = os.pread(file, size, offset + start)
-                if len(piece) != size:
-                    raise CommandError(
-                        f"{getattr(source, 'name', source)} is shorter than it was when verified",
-                        why="something else changed it",
-                        fix="delete it and run this again",
-                    )
-                yield piece
+        for start, stop in _runs(plan_.steps):
+            lengths, offsets = plan_.steps[start:stop:3], plan_.steps[start + 1 : stop : 3]
+            sizes = plan_.steps[start + 2 : stop : 3]
+            if len(sizes) == 1:
+                yield literals[position : position + lengths[0]]
+                position += lengths[0]
+                for begin in range(0, sizes[0], BATCH):
+                    yield _read(source, offsets[0] + begin, min(BATCH, sizes[0] - begin))
+                continue
+            first = offsets[0]
+            data = _read(source, first, offsets[-1] + sizes[-1] - first)
+            for literal, offset, size in zip(lengths, offsets, sizes, strict=True):
+                yield literals[position : position + literal]
+                position += literal
+                yield data[offset - first : offset - first + size]
+
+
+def _runs(steps: "array[int]") -> Iterator[tuple[int, int]]:
+    """Where steps begin and end whose spans lie so close that they are read at once."""
+    start, end_ = 0, -1
+    for at in range(0, len(steps), 3):
+        offset, size = steps[at + 1], steps[at + 2]
+        if at > start and not (
+            0 <= offset - end_ <= NEAR and offset + size - steps[start + 1] <= TOGETHER
+        ):
+            yield start, at
+            start = at
+        end_ = offset + size
+    if len(steps):
+        yield start, len(steps)
+
+
+def _read(source: BinaryIO | None, offset: int, size: int) -> memoryview:
+    data = b"" if source is None else os.pread(source.fileno(), size, offset)
+    if len(data) != size:
+        raise CommandError(
+            f"{getattr(source, 'name', source)} is shorter than it was when verified",
+            why="something else changed it",
+            fix="delete it and run this again",
+        )
+    return memoryview(data)

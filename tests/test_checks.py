@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from packager.checks import CHECKS, check_archives, require_waivable
+from packager.checks import CHECKS, check_archives
 from packager.checks.bundle import Bundle
 from packager.checks.known_bad import read_pairs
+from packager.checks.rules import require_waivable
 from packager.checks.sparkpython import spark_runs
 from packager.elf import ELF_MAGIC
 from packager.errors import ConfigError

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from packager.checks import CHECKS, RULES, require_waivable
+from packager.checks import CHECKS
 from packager.checks.image import IMAGE_CHECKS
 from packager.checks.room import ROOM_CHECKS, check_room
+from packager.checks.rules import RULES, require_waivable
 from packager.cleanroom import (
     NATIVE,
     Failure,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from packager.checks import RULES
 from packager.checks.image import IMAGE_CHECKS, check_image
 from packager.checks.image.subject import Subject
+from packager.checks.rules import RULES
 from packager.contents import ImageType, required_files
 from packager.findings import Finding
 from packager.images import ImageFacts, observe

@@ -12,7 +12,8 @@ import pytest
 from packager import __version__
 from packager.dockerbuild import Base
 from packager.errors import CommandError, ConfigError
-from packager.pipeline import Packed, pack
+from packager.making import Packed
+from packager.pipeline import pack
 from packager.project import find_project
 from packager.record import RecordedBuild, RecordedWheel, from_text
 from packager.sbom import sbom_name

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from packager import __version__
-from packager.checks import CHECKS, RULES, check_archives
+from packager.checks import CHECKS, check_archives
 from packager.checks.bundle import Bundle
+from packager.checks.rules import RULES
 from packager.errors import ConfigError, ExitCode, ValidationFailedError
 from packager.findings import Finding, Report, waive
 from packager.reports import FORMATS, formatter, report_text

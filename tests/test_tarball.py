@@ -300,7 +300,7 @@ def failing_part(error: BaseException) -> Iterator[tuple[Plan, None]]:
 
 @pytest.mark.parametrize("error", [ValueError("made late"), KeyboardInterrupt(), OSError(5, "io")])
 def test_an_error_while_a_part_is_made_comes_out(tmp_path: Path, error: BaseException) -> None:
-    with (tmp_path / "out").open("wb") as out, pytest.raises(type(error)) as caught:
+    with (tmp_path / "out").open("w+b") as out, pytest.raises(type(error)) as caught:
         write(failing_part(error), out)
     assert caught.value is error
     assert writer_threads() == []
@@ -320,9 +320,58 @@ def test_a_source_that_became_shorter_is_named(tmp_path: Path, left: int) -> Non
     parts = plan([Stored(path="x", mode=FILE_MODE, size=9000, crc=0, offset=0)])
     with (
         path.open("rb") as source,
-        (tmp_path / "out").open("wb") as out,
+        (tmp_path / "out").open("w+b") as out,
         pytest.raises(CommandError) as caught,
     ):
         write([(parts, source)], out)
     assert caught.value.what == f"{path} is shorter than it was when verified"
     assert writer_threads() == []
+
+
+def test_an_archive_that_is_cut_off_while_it_is_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(out: int, pieces: list[memoryview]) -> int:
+        size = writev(out, pieces)
+        os.ftruncate(out, 0)
+        return size
+
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", cut_off)
+    parts = plan([Content(path="x", mode=FILE_MODE, data=b"x")])
+    with (
+        (tmp_path / "out").open("w+b") as out,
+        pytest.raises(CommandError, match="the archive became shorter"),
+    ):
+        write([(parts, None)], out)
+    assert writer_threads() == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 9000)), max_size=30))
+def test_files_that_lie_close_are_read_together_and_come_out_apart(
+    gaps_and_sizes: list[tuple[int, int]],
+) -> None:
+    source, members = bytearray(), []
+    for number, (gap, size) in enumerate(gaps_and_sizes):
+        source += os.urandom(gap)
+        data = os.urandom(size)
+        members.append(
+            Stored(
+                path=str(number),
+                mode=FILE_MODE,
+                size=size,
+                crc=zlib.crc32(data),
+                offset=len(source),
+            )
+        )
+        source += data
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as out:
+        file.write(source)
+        file.flush()
+        write([(plan(reversed(members)), file), (plan(members), file)], out)
+        out.seek(0)
+        with tarfile.open(fileobj=out, mode="r:gz") as archive:
+            for info, member in zip(archive, [*reversed(members), *members], strict=True):
+                read = archive.extractfile(info)
+                assert read is not None
+                assert read.read() == source[member.offset : member.offset + member.size]

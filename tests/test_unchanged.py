@@ -9,7 +9,7 @@ import pytest
 
 from packager.cleanroom import JobOutcome, RoomFacts
 from packager.errors import ToolError
-from packager.pipeline import Packed
+from packager.making import Packed
 from packager.record import to_text
 from packager.unchanged import PACKED
 from tests.fakes import FakeRoom, World, lock_text, world

@@ -11,7 +11,8 @@ import pytest
 from packager.checks import CHECKS
 from packager.errors import ConfigError
 from packager.explain import explanation
-from packager.pipeline import Packed, pack
+from packager.making import Packed
+from packager.pipeline import pack
 from packager.project import Project, environment_alone, find_project
 from packager.record import RecordedWheel
 from packager.releases import known_releases

@@ -5,7 +5,6 @@ credentials from netrc. How long to wait and how often to try is what uv is told
 """
 
 import contextlib
-import email.utils
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -300,10 +299,12 @@ def _length(response: "requests.Response", start: int) -> int | None:
 
 def retry_after(text: str) -> float:
     """Seconds that a server asks to be left alone, given as a number or a date."""
+    from email.utils import parsedate_to_datetime  # few servers ask for it
+
     if text.strip().isdecimal():
         return float(text.strip())
     try:
-        until = email.utils.parsedate_to_datetime(text)
+        until = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return 0
     if until.tzinfo is None:

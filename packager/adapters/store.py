@@ -15,24 +15,12 @@ import dataclasses
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import (
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -71,8 +59,6 @@ from packager.wheels import (
 FORMAT: Final = f"5.{OBSERVATION_FORMAT}"
 """Of facts; another version's are made anew."""
 
-THREADS: Final = 2
-MOST_PROCESSES: Final = 4
 FEW: Final = 3
 """Wheels that are verified sooner than another process has started."""
 
@@ -104,6 +90,8 @@ class Store:
 
     def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
         """Download in threads, and verify what is there in other processes meanwhile."""
+        from packager.adapters.workers import workers  # not to be waited for by other packs
+
         far = sorted(p.filename for p in wanted.values() if local_path(p.location) is None)
         if far and self.fetcher.offline:
             raise not_in_store(far)
@@ -113,7 +101,7 @@ class Store:
         verifying: dict[str, Future[StoredWheel]] = {}
         with (
             self.temporary() as folder,
-            _workers(worth=len(wanted) > FEW) as verifiers,
+            workers(worth=len(wanted) > FEW) as verifiers,
             ThreadPoolExecutor(DOWNLOADS) as downloads,
         ):
             downloading = {
@@ -127,7 +115,7 @@ class Store:
                         _admit_elsewhere, self.root, done.result(), pin
                     )
                 return {key: future.result() for key, future in verifying.items()}
-            except BrokenProcessPool as error:
+            except BrokenExecutor as error:
                 self.fetcher.stop()
                 raise CommandError(
                     "a process that verified wheels was killed",
@@ -305,42 +293,6 @@ def local_path(location: str) -> Path | None:
         return Path(location)
     parts = urlsplit(location)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
-
-
-@contextlib.contextmanager
-def _workers(*, worth: bool) -> Iterator[Executor]:
-    """Other processes where they are worth their start, and threads elsewhere.
-
-    Forking is cheap, and safe as long as this process has no other thread: so it is done here and
-    now, and not where threads or macOS are about.
-    """
-    pool: Executor
-    if worth and sys.platform == "linux" and threading.active_count() == 1:
-        pool = ProcessPoolExecutor(
-            min(os.cpu_count() or 1, MOST_PROCESSES),
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=_stay_with_parent,
-        )
-        pool.submit(int).result()
-    else:
-        pool = ThreadPoolExecutor(THREADS)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _stay_with_parent() -> None:
-    """Leave interrupts to the parent, which ends its workers, and do not outlive it either."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-
-
-def _end_after(parent: BaseProcess) -> None:
-    parent.join()  # returns when it is dead, killed too; a worker would wait for work for ever
-    os._exit(1)
 
 
 def _elsewhere(root: Path) -> Store:

@@ -133,7 +133,7 @@ def show_reports(
     reports: "list[tuple[str, Report]]", form: str, output: Path | None, console: Console
 ) -> None:
     """Print or write what was judged, and exit with 1 if any of it failed."""
-    from packager.checks import RULES
+    from packager.checks.rules import RULES
     from packager.output import write_text
     from packager.reports import formatter
 

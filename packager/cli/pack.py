@@ -28,7 +28,7 @@ from packager.console import Console
 from packager.errors import ExitCode
 
 if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
-    from packager.pipeline import Packed
+    from packager.making import Packed
     from packager.project import Project
     from packager.settings import Settings
 

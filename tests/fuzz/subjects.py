@@ -25,7 +25,7 @@ from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store
 from packager.adapters.symbols import StoreStripper
 from packager.adapters.uv import Uv
-from packager.checks import RULES
+from packager.checks.rules import RULES
 from packager.emitters import EMITTERS
 from packager.entrypoints import entry_point_names
 from packager.errors import CommandError, PackagerError
