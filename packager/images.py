@@ -3,18 +3,19 @@
 Pure but for the files that it is given.
 """
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from packager.contents import PROTECTED_FOLDERS
 from packager.errors import ConfigError
-from packager.layertree import LayerIndex, Node, Tree, digests, merge, read_layer
-from packager.oci import ImageConfig, OciImage, read_image
+from packager.layershelf import Shelf
+from packager.layertree import LayerIndex, Node, Tree, merge, read_layer
+from packager.oci import Blobs, ImageConfig, Layer, OciImage, image_in
 
 Difference = Literal["removed", "content", "mode", "owner", "kind", "link"]
 READERS: Final = 2
@@ -164,19 +165,25 @@ def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
 
 
 def observe(
-    path: Path, platform: str, *, name: str, base: tuple[Path, str] | None = None
+    files: Blobs,
+    platform: str,
+    *,
+    name: str,
+    base: tuple[Blobs, str] | None = None,
+    shelf: Shelf | None = None,
 ) -> ImageFacts:
-    """Read the image at `path`, and the one that it is to be compared with, by path and name.
+    """Read the image in `files`, and the one that it is to be compared with, with its name.
 
-    Raise `ConfigError` for what is not a whole image of that platform.
+    Layers that are on the shelf are not read. Raise `ConfigError` for what is not a whole image of
+    that platform.
     """
-    image = read_image(path, platform)
-    layers = _read(image)
+    image = image_in(files, platform)
+    layers = _read(image, shelf)
     tree = merge(layers)
     own, base_facts = 0, None
     if base is not None:
-        base_path, base_name = base
-        below = read_image(base_path, platform)
+        base_files, base_name = base
+        below = image_in(base_files, platform)
         if below.config.platform != image.config.platform:
             raise ConfigError(
                 f"{base_name} is for {below.config.platform}",
@@ -186,13 +193,13 @@ def observe(
         count = len(below.config.diff_ids)
         is_below = image.config.diff_ids[:count] == below.config.diff_ids
         # Equal layers have equal indexes.
-        base_layers = layers[:count] if is_below else _read(below)
+        base_layers = layers[:count] if is_below else _read(below, shelf)
         own = count if is_below else 0
         base_facts = BaseFacts(
             name=base_name,
             config=below.config,
             is_below=is_below,
-            changes=_changes(image, tree, below, merge(base_layers), own=own),
+            changes=_changes(tree, merge(base_layers)),
         )
     return ImageFacts(
         name=name,
@@ -208,32 +215,41 @@ def observe(
     )
 
 
-def _read(image: OciImage) -> tuple[LayerIndex, ...]:
+def _read(image: OciImage, shelf: Shelf | None) -> tuple[LayerIndex, ...]:
     with ThreadPoolExecutor(READERS) as pool:
-        return tuple(pool.map(lambda layer: read_layer(image, layer), image.layers))
+        return tuple(pool.map(lambda layer: _index(image, layer, shelf), image.layers))
 
 
-def _changes(
-    image: OciImage, tree: Tree, base: OciImage, base_tree: Tree, *, own: int
-) -> tuple[Change, ...]:
-    """What is not as the base has it; only what looks the same is hashed."""
+def _index(image: OciImage, layer: Layer, shelf: Shelf | None) -> LayerIndex:
+    known = None if shelf is None else shelf.index(layer)
+    if known is not None and (image.blobs.holds or _is_sound(image, layer)):
+        return known
+    found = read_layer(image, layer)
+    if shelf is not None:
+        shelf.keep(found)
+    return found.content
+
+
+def _is_sound(image: OciImage, layer: Layer) -> bool:
+    """Whether a known layer is in the file as its digest says. Raise `ConfigError` if it is not."""
+    hashed, size = hashlib.sha256(), 0
+    for chunk in image.chunks(layer):
+        hashed.update(chunk)
+        size += len(chunk)
+    digest = f"sha256:{hashed.hexdigest()}"
+    image.hold(layer, digest, size)
+    return layer.digest != "" or digest == layer.diff_id
+
+
+def _changes(tree: Tree, base: Tree) -> tuple[Change, ...]:
+    """What is not as the base has it."""
     changes: list[Change] = []
-    alike: list[tuple[str, Node, Node]] = []
     for folder in PROTECTED_FOLDERS:
-        for path, old in base_tree.below(folder):
+        for path, old in base.below(folder):
             new = tree.nodes.get(path)
             difference = "removed" if new is None else _difference(old, new)
             if difference is not None:
                 changes.append(Change(path, difference))
-            elif new is not None and old.entry.kind == "file" and new.layer >= own:
-                alike.append((path, old, new))
-    ours = digests(image, (new for _, _, new in alike))
-    theirs = digests(base, (old for _, old, _ in alike))
-    changes += [
-        Change(path, "content")
-        for path, old, new in alike
-        if ours.get((new.layer, new.source)) != theirs.get((old.layer, old.source))
-    ]
     return tuple(sorted(changes))
 
 
@@ -241,7 +257,7 @@ def _difference(old: Node, new: Node) -> Difference | None:
     was, is_ = old.entry, new.entry
     if was.kind != is_.kind:
         return "kind"
-    if was.size != is_.size:
+    if was.size != is_.size or was.sha256 != is_.sha256:
         return "content"
     if was.link != is_.link:
         return "link"

@@ -11,6 +11,8 @@ from packager.contents import ImageType
 from packager.errors import ConfigError
 from packager.findings import Report, waive
 from packager.images import observe
+from packager.layershelf import Shelf
+from packager.oci import Blobs, files_in
 from packager.settings import Settings
 from packager.target import Target
 
@@ -18,8 +20,10 @@ from packager.target import Target
 class ImageSource(Protocol):
     """Where images are that are no files."""
 
-    def saved(self, reference: str, platform: str) -> contextlib.AbstractContextManager[Path]:
-        """The image as a file, for as long as the context lasts."""
+    def opened(
+        self, reference: str, platform: str, shelf: Shelf
+    ) -> contextlib.AbstractContextManager[Blobs]:
+        """The image's files, for as long as the context lasts; layers on the shelf may lack."""
 
 
 def validate_image(
@@ -30,6 +34,7 @@ def validate_image(
     *,
     base: str | None,
     source: ImageSource,
+    shelf: Shelf,
 ) -> Report:
     """Judge the image `named`, a path or a reference, with the waivers of `settings`.
 
@@ -37,25 +42,25 @@ def validate_image(
     """
     platform = target.arch.oci_platform
     with contextlib.ExitStack() as stack:
-        path = stack.enter_context(_file(named, platform, source))
+        files = stack.enter_context(_files(named, platform, source, shelf))
         below = None
         if base is not None:
-            below = (stack.enter_context(_file(base, platform, source)), base)
-        facts = observe(path, platform, name=named, base=below)
+            below = (stack.enter_context(_files(base, platform, source, shelf)), base)
+        facts = observe(files, platform, name=named, base=below, shelf=shelf)
     report = check_image(Subject(facts=facts, target=target, kind=kind))
     return waive(report, settings.waivers)
 
 
 @contextlib.contextmanager
-def _file(named: str, platform: str, source: ImageSource) -> Iterator[Path]:
+def _files(named: str, platform: str, source: ImageSource, shelf: Shelf) -> Iterator[Blobs]:
     path = Path(named)
     if path.exists():
-        yield path
+        yield files_in(path)
         return
     if named.startswith((".", "/", "~")) or path.suffix == ".tar":
         raise ConfigError(
             f"{named} is not there",
             fix="name a tar of `docker save`, an OCI layout, or an image of the engine",
         )
-    with source.saved(named, platform) as saved:
-        yield saved
+    with source.opened(named, platform, shelf) as files:
+        yield files

@@ -7,6 +7,7 @@ unpacked. Specification: OCI image-spec 1.1, layer.md.
 import hashlib
 import importlib
 import io
+import itertools
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +30,11 @@ RESERVED: Final = ".wh..wh."
 
 KEPT_TEXTS: Final = frozenset(("etc/passwd", "etc/group"))
 """Files whose content is kept: they are small, and checks ask for them."""
-LARGEST_TEXT_BYTES: Final = 1 << 20
+_METADATA: Final = ("METADATA", "PKG-INFO")
+_SPARK_SETTINGS: Final = ("spark-defaults.conf", "spark-env.sh")
+LARGEST_TEXT_BYTES: Final = 1 << 16
+PIECE_BYTES: Final = 1 << 20
+"""Of a file that is read at a time; texts are no larger."""
 LARGEST_PIECE_BYTES: Final = 4 << 20
 _ELF_HEAD_BYTES: Final = 20
 _MOST_LINKS: Final = 40
@@ -48,6 +53,8 @@ class Entry(NamedTuple):
     """Where a symlink leads, as it is written."""
     machine: int = 0
     """`e_machine` of a file that begins as ELF."""
+    sha256: str = ""
+    """Of a file's content."""
 
 
 class Node(NamedTuple):
@@ -108,8 +115,36 @@ class Tree:
         return ((one, node) for one, node in self.nodes.items() if one.startswith(prefix))
 
 
-def read_layer(image: OciImage, layer: Layer) -> LayerIndex:
+class Indexed(NamedTuple):
+    """A layer that was read to its end, and what it turned out to be."""
+
+    content: LayerIndex
+    digest: str
+    """Of its bytes as they came."""
+    size: int
+    diff_id: str
+    """Of the tar in them."""
+
+
+def read_layer(image: OciImage, layer: Layer) -> Indexed:
     """Index a layer. Raise `ConfigError` where it is damaged, or not what its digests say."""
+    where = f"the layer {layer.diff_id[:19]} of {image.blobs.where}"
+    found = index_layer(image.chunks(layer), where, mend=image.blobs.mend)
+    image.hold(layer, found.digest, found.size)
+    if found.diff_id != layer.diff_id:
+        raise ConfigError(
+            f"{where} is not the one it should be",
+            why=f"the SHA-256 of its tar is {found.diff_id.removeprefix('sha256:')}",
+            fix=image.blobs.mend,
+        )
+    return found
+
+
+def index_layer(chunks: Iterable[bytes], where: str, *, mend: str) -> Indexed:
+    """Index a layer from a stream of its bytes; `where` and `mend` are for messages.
+
+    Raise `ConfigError` where it is damaged.
+    """
     entries: dict[str, Entry] = {}
     hardlinks: dict[str, str] = {}
     removed: list[str] = []
@@ -132,8 +167,13 @@ def read_layer(image: OciImage, layer: Layer) -> LayerIndex:
             hardlinks.pop(path, None)
             entries[path] = _observed(path, info, open_, texts, secrets)
 
-    _each_member(image, layer, see)
-    return LayerIndex(
+    raw = _Hashed(chunks)
+    first = next(raw, b"")
+    whole = itertools.chain((first,), raw)
+    inflated = _inflated(first, whole, where)
+    tar = raw if inflated is None else _Hashed(inflated)
+    _each_member(whole if inflated is None else tar, where, mend, see)
+    index = LayerIndex(
         entries=entries,
         hardlinks=hardlinks,
         removed=tuple(removed),
@@ -141,32 +181,7 @@ def read_layer(image: OciImage, layer: Layer) -> LayerIndex:
         texts=texts,
         secrets=tuple(secrets.items()),
     )
-
-
-def digests(image: OciImage, nodes: Iterable[Node]) -> Mapping[tuple[int, str], str]:
-    """SHA-256 of files by layer and source; each layer that has one of them is read once more."""
-    wanted: dict[int, set[str]] = {}
-    for node in nodes:
-        wanted.setdefault(node.layer, set()).add(node.source)
-    found: dict[tuple[int, str], str] = {}
-    for number, sources in wanted.items():
-
-        def see(
-            path: str,
-            info: tarfile.TarInfo,
-            open_: Callable[[int], bytes],
-            *,
-            number: int = number,
-            sources: set[str] = sources,
-        ) -> None:
-            if path in sources and info.isreg():
-                hashed = hashlib.sha256()
-                while chunk := open_(1 << 20):
-                    hashed.update(chunk)
-                found[number, path] = hashed.hexdigest()
-
-        _each_member(image, image.layers[number], see)
-    return found
+    return Indexed(index, raw.digest, raw.size, tar.digest)
 
 
 def merge(layers: Iterable[LayerIndex]) -> Tree:
@@ -290,21 +305,37 @@ def _observed(
         elif info.issym():
             kind = "symlink"
         return Entry(kind, 0, info.mode & 0o7777, info.uid, info.gid, info.linkname)
-    head = open_(_ELF_HEAD_BYTES) if info.size >= _ELF_HEAD_BYTES else b""
+    head = open_(PIECE_BYTES)
+    hashed = hashlib.sha256(head)
     machine = 0
-    if head.startswith(ELF_MAGIC):
+    if head.startswith(ELF_MAGIC) and len(head) >= _ELF_HEAD_BYTES:
         # e_ident[EI_DATA], at 5, says in which order the two bytes of e_machine stand.
         machine = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
-    elif info.size <= LARGEST_TEXT_BYTES:
-
-        def whole() -> bytes:
-            return head + open_(LARGEST_TEXT_BYTES)
-
-        if path in KEPT_TEXTS:
-            texts[path] = whole()
-        elif kind_ := credentials(path, whole) if _may_have_secrets(path) else None:
+    elif info.size <= PIECE_BYTES:
+        if kept := _kept(path, head):
+            texts[path] = kept
+        elif kind_ := credentials(path, lambda: head) if _may_have_secrets(path) else None:
             secrets[path] = kind_
-    return Entry("file", info.size, info.mode & 0o7777, info.uid, info.gid, "", machine)
+    while len(head) == PIECE_BYTES and (piece := open_(PIECE_BYTES)):
+        hashed.update(piece)
+    mode = info.mode & 0o7777
+    return Entry("file", info.size, mode, info.uid, info.gid, "", machine, hashed.hexdigest())
+
+
+def _kept(path: str, text: bytes) -> bytes:
+    """What checks want to know of a text's content; empty for most."""
+    folder, _, name = path.rpartition("/")
+    if name in _METADATA and folder.endswith((".dist-info", ".egg-info")):
+        # Behind the first empty line follows a description, which may be a whole book.
+        return text.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    wanted = (
+        path in KEPT_TEXTS
+        or (name in _SPARK_SETTINGS and folder.endswith("/conf"))
+        or (name == "release" and "/" in folder)  # of a JDK
+        or name == "pyvenv.cfg"
+        or (name.endswith(".pth") and folder.endswith("-packages"))
+    )
+    return text if wanted and len(text) <= LARGEST_TEXT_BYTES else b""
 
 
 def _may_have_secrets(path: str) -> bool:
@@ -337,7 +368,7 @@ class _Header(tarfile.TarInfo):
             raise
 
 
-class _Stream(io.RawIOBase):
+class Stream(io.RawIOBase):
     """Chunks as a file, for tarfile's stream mode."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -355,14 +386,36 @@ class _Stream(io.RawIOBase):
         return data[:size]
 
 
+class _Hashed:
+    """Chunks on their way, counted and hashed."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = iter(chunks)
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self.chunks)
+        self.hash.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self.hash.hexdigest()}"
+
+
 def _each_member(
-    image: OciImage,
-    layer: Layer,
+    chunks: Iterator[bytes],
+    where: str,
+    mend: str,
     see: Callable[[str, tarfile.TarInfo, Callable[[int], bytes]], None],
 ) -> None:
-    """Show every member of a layer, with a way to read it; then hold the layer to its digests."""
-    stream = _Stream(_inflated(image, layer))
-    where = f"the layer {layer.diff_id[:19]} of {image.path}"
+    """Show every member of a layer's tar, with a way to read it, and read it to its end."""
+    stream = Stream(chunks)
     try:
         with tarfile.open(
             fileobj=cast("BinaryIO", stream), mode="r|", bufsize=1 << 20, tarinfo=_Header
@@ -378,9 +431,7 @@ def _each_member(
             pass
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise ConfigError(
-            f"{where} is damaged",
-            why=str(error) or "it ends too soon",
-            fix="save or build the image again",
+            f"{where} is damaged", why=str(error) or "it ends too soon", fix=mend
         ) from error
 
 
@@ -397,35 +448,13 @@ def _path(name: str) -> str:
     return "" if path == "." else path
 
 
-def _inflated(image: OciImage, layer: Layer) -> Iterator[bytes]:
-    """The tar of a layer; the error comes after the last byte if it is not the one it should be."""
-    chunks = image.chunks(layer)
-    first = next(chunks, b"")
-    whole = _prepended(first, chunks)
+def _inflated(first: bytes, chunks: Iterator[bytes], where: str) -> Iterator[bytes] | None:
+    """The tar of a layer that begins so; None where the layer is the tar."""
     if first.startswith(b"\x1f\x8b"):
-        tar = _gunzipped(whole)
-    elif first.startswith(b"\x28\xb5\x2f\xfd"):
-        tar = _unzstd(whole, image, layer)
-    elif layer.digest == layer.diff_id:  # it is compared as it is
-        yield from whole
-        return
-    else:
-        tar = whole
-    hashed = hashlib.sha256()
-    for chunk in tar:
-        hashed.update(chunk)
-        yield chunk
-    if f"sha256:{hashed.hexdigest()}" != layer.diff_id:
-        raise ConfigError(
-            f"the layer {layer.diff_id[:19]} of {image.path} is not the one it should be",
-            why=f"the SHA-256 of its tar is {hashed.hexdigest()}",
-            fix="save or build the image again",
-        )
-
-
-def _prepended(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from chunks
+        return _gunzipped(chunks)
+    if first.startswith(b"\x28\xb5\x2f\xfd"):
+        return _unzstd(chunks, where)
+    return None
 
 
 def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -447,12 +476,12 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise EOFError("its compressed data ends too soon")
 
 
-def _unzstd(chunks: Iterator[bytes], image: OciImage, layer: Layer) -> Iterator[bytes]:
+def _unzstd(chunks: Iterator[bytes], where: str) -> Iterator[bytes]:
     try:
         zstd: Any = importlib.import_module("compression.zstd")  # of Python 3.14
     except ImportError:
         raise ConfigError(
-            f"the layer {layer.diff_id[:19]} of {image.path} is compressed with zstd",
+            f"{where} is compressed with zstd",
             why="this Python cannot read it, and that EMR Serverless can is not documented",
             fix="build with --output type=docker,compression=gzip,force-compression=true,dest=FILE",
         ) from None

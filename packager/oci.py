@@ -111,7 +111,8 @@ class ImageConfig:
 class OciImage:
     """The image of one platform."""
 
-    path: Path
+    blobs: "Blobs"
+    """What it is in."""
     digest: str
     """Of its manifest; empty where there is none."""
     config: ImageConfig
@@ -127,15 +128,30 @@ class OciImage:
         return sum(layer.size for layer in self.layers)
 
     def chunks(self, layer: Layer) -> Iterator[bytes]:
-        """A layer's bytes. Raise `ConfigError` at their end if they are not what its name says."""
-        yield from _verified(_files(self.path), layer.file, layer.digest, layer.size)
+        """A layer's bytes, which may be others than its digest tells."""
+        with _unreadable_told(self.blobs.where):
+            yield from self.blobs.chunks(layer.file)
+
+    def hold(self, layer: Layer, digest: str, size: int) -> None:
+        """Raise `ConfigError` where a layer has not been the bytes that it should be."""
+        if size != layer.size or (layer.digest and digest != layer.digest):
+            raise _damaged(self.blobs, layer.file, digest, size, layer.size)
 
 
-class _Files(Protocol):
-    """The files of a layout, in a folder or in a tar."""
+class Blobs(Protocol):
+    """The files of an OCI layout or of `docker save`, wherever they are kept."""
 
     @property
-    def path(self) -> Path: ...
+    def where(self) -> str:
+        """For messages."""
+
+    @property
+    def mend(self) -> str:
+        """What to do where something of it is damaged."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether its keeper holds layers against their digests itself, as registries do."""
 
     def size(self, name: str) -> int | None:
         """None where there is no such file."""
@@ -148,14 +164,18 @@ def read_image(path: Path, platform: str) -> OciImage:
 
     Raise `ConfigError` where there is none, or where something in it is missing or damaged.
     """
-    files = _files(path)
-    with _unreadable_told(path):
+    return image_in(files_in(path), platform)
+
+
+def image_in(files: Blobs, platform: str) -> OciImage:
+    """`read_image` of anything that keeps an image's files."""
+    with _unreadable_told(files.where):
         if files.size("index.json") is not None:
             return _from_layout(files, platform)
         if files.size("manifest.json") is not None:
             return _from_docker(files)
     raise ConfigError(
-        f"{path} is not an image",
+        f"{files.where} is not an image",
         why="it has neither the index.json of an OCI layout nor the manifest.json of docker save",
         fix="name a tar of `docker save`, an OCI layout, or an image of the engine",
     )
@@ -167,6 +187,12 @@ def read_image(path: Path, platform: str) -> OciImage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folder:
     path: Path
+    mend: str = _RESAVE
+    holds: bool = False
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
 
     def size(self, name: str) -> int | None:
         try:
@@ -185,6 +211,12 @@ class _Tar:
     path: Path
     places: Mapping[str, tuple[int, int]]
     """Offset and size by name."""
+    mend: str = _RESAVE
+    holds: bool = False
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
 
     def size(self, name: str) -> int | None:
         place = self.places.get(name)
@@ -199,20 +231,21 @@ class _Tar:
                 yield chunk
 
 
-def _files(path: Path) -> _Files:
+def files_in(path: Path) -> Blobs:
+    """Raise `ConfigError` for what is neither a folder nor a whole tar."""
     if path.is_dir():
         return _Folder(path=path)
-    with _unreadable_told(path):
+    with _unreadable_told(str(path)):
         return _Tar(path=path, places=_places(path))
 
 
 @contextlib.contextmanager
-def _unreadable_told(path: Path) -> Iterator[None]:
+def _unreadable_told(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ConfigError(
-            f"{path} can not be read",
+            f"{where} can not be read",
             why=error.strerror or str(error),
             fix="name a tar of `docker save`, an OCI layout, or an image of the engine",
         ) from error
@@ -262,28 +295,33 @@ def _refuse_compressed(path: Path, magic: bytes) -> None:
             )
 
 
-def _verified(files: _Files, name: str, digest: str, size: int) -> Iterator[bytes]:
+def _verified(files: Blobs, name: str, digest: str, size: int) -> Iterator[bytes]:
     """The bytes of a file; the error comes after the last, and means that none may be believed."""
     hashed = hashlib.sha256()
     length = 0
-    with _unreadable_told(files.path):
+    with _unreadable_told(files.where):
         for chunk in files.chunks(name):
             hashed.update(chunk)
             length += len(chunk)
             yield chunk
-    if length != size or (digest and f"sha256:{hashed.hexdigest()}" != digest):
-        what = f"its SHA-256 is {hashed.hexdigest()}"
-        raise ConfigError(
-            f"{name} in {files.path} is damaged",
-            why=what if length == size else f"it has {length} bytes, and should have {size}",
-            fix=_RESAVE,
-        )
+    found = f"sha256:{hashed.hexdigest()}"
+    if length != size or (digest and found != digest):
+        raise _damaged(files, name, found, length, size)
+
+
+def _damaged(files: Blobs, name: str, digest: str, length: int, size: int) -> ConfigError:
+    what = f"its SHA-256 is {digest.removeprefix('sha256:')}"
+    return ConfigError(
+        f"{name} in {files.where} is damaged",
+        why=what if length == size else f"it has {length} bytes, and should have {size}",
+        fix=files.mend,
+    )
 
 
 # Documents
 
 
-def _from_layout(files: _Files, platform: str) -> OciImage:
+def _from_layout(files: Blobs, platform: str) -> OciImage:
     index = _document(files, "index.json", "", files.size("index.json") or 0)
     found: dict[str, _Described] = {}
     attested = _leaves(files, index, found, _DEEPEST)
@@ -291,7 +329,7 @@ def _from_layout(files: _Files, platform: str) -> OciImage:
     platforms = tuple(sorted({m.platform for m in found.values()}))
     if len(fitting) > 1:
         raise ConfigError(
-            f"{files.path} has {len(fitting)} images for {platform}",
+            f"{files.where} has {len(fitting)} images for {platform}",
             why=", ".join(m.digest[:19] for m in fitting),
             fix="save one image to a file",
         )
@@ -306,7 +344,7 @@ def _from_layout(files: _Files, platform: str) -> OciImage:
         if layer.type not in LAYER_TYPES:
             raise _unknown_type(files, layer)
     return OciImage(
-        path=files.path,
+        blobs=files,
         digest=chosen.digest,
         config=config,
         layers=_layers(files, config, [(m.file, m.digest) for m in described], described),
@@ -315,13 +353,13 @@ def _from_layout(files: _Files, platform: str) -> OciImage:
     )
 
 
-def _from_docker(files: _Files) -> OciImage:
+def _from_docker(files: Blobs) -> OciImage:
     """What Docker wrote before 25: no manifest, layers and configuration by their files' names."""
     document = _document(files, "manifest.json", "", files.size("manifest.json") or 0)
     images = [_mapping(files, item, "manifest.json") for item in _list(files, document, "images")]
     if len(images) != 1:
         raise ConfigError(
-            f"{files.path} has {len(images)} images",
+            f"{files.where} has {len(images)} images",
             why="one is judged at a time",
             fix="save one image to a file",
         )
@@ -333,7 +371,7 @@ def _from_docker(files: _Files) -> OciImage:
     config = _parsed_config(files, _document(files, name, known, size))
     names = [str(item) for item in _list(files, images[0].get("Layers"), "Layers")]
     return OciImage(
-        path=files.path,
+        blobs=files,
         digest="",
         config=config,
         layers=_layers(files, config, [(name, "") for name in names], ()),
@@ -357,10 +395,10 @@ class _Described:
         return f"blobs/{self.digest.replace(':', '/')}"
 
 
-def _leaves(files: _Files, index: Any, found: dict[str, _Described], depth: int) -> bool:
+def _leaves(files: Blobs, index: Any, found: dict[str, _Described], depth: int) -> bool:
     """Put every image of an index into `found`; whether attestations were passed by."""
     if not depth:
-        raise ConfigError(f"{files.path}: its indexes are nested too deeply", fix=_RESAVE)
+        raise ConfigError(f"{files.where}: its indexes are nested too deeply", fix=files.mend)
     attested = False
     manifests = _mapping(files, index, "index.json").get("manifests")
     for item in _list(files, manifests, "manifests"):
@@ -377,7 +415,7 @@ def _leaves(files: _Files, index: Any, found: dict[str, _Described], depth: int)
     return attested
 
 
-def _with_platform(files: _Files, one: _Described) -> _Described:
+def _with_platform(files: Blobs, one: _Described) -> _Described:
     """Whose index does not say what it is for, its configuration does."""
     config = _config(files, _described(files, _manifest(files, one).get("config")))
     return _Described(
@@ -389,18 +427,18 @@ def _with_platform(files: _Files, one: _Described) -> _Described:
     )
 
 
-def _manifest(files: _Files, one: _Described) -> Mapping[str, Any]:
+def _manifest(files: Blobs, one: _Described) -> Mapping[str, Any]:
     document = _document(files, _present(files, one), one.digest, one.size)
     return _mapping(files, document, "manifest")
 
 
-def _config(files: _Files, one: _Described) -> ImageConfig:
+def _config(files: Blobs, one: _Described) -> ImageConfig:
     if one.type not in CONFIG_TYPES:
         raise _unknown_type(files, one)
     return _parsed_config(files, _document(files, _present(files, one), one.digest, one.size))
 
 
-def _parsed_config(files: _Files, value: Any) -> ImageConfig:
+def _parsed_config(files: Blobs, value: Any) -> ImageConfig:
     document = _mapping(files, value, "configuration")
     config = _mapping(files, document.get("config") or {}, "config")
     rootfs = _mapping(files, document.get("rootfs"), "rootfs")
@@ -431,16 +469,16 @@ def _parsed_config(files: _Files, value: Any) -> ImageConfig:
 
 
 def _layers(
-    files: _Files,
+    files: Blobs,
     config: ImageConfig,
     places: Sequence[tuple[str, str]],
     described: Sequence[_Described],
 ) -> tuple[Layer, ...]:
     if len(places) != len(config.diff_ids):
         raise ConfigError(
-            f"{files.path}: its documents contradict each other",
+            f"{files.where}: its documents contradict each other",
             why=f"the manifest has {len(places)} layers, the configuration {len(config.diff_ids)}",
-            fix=_RESAVE,
+            fix=files.mend,
         )
     layers = []
     for number, ((name, digest), diff_id) in enumerate(zip(places, config.diff_ids, strict=True)):
@@ -451,12 +489,12 @@ def _layers(
     return tuple(layers)
 
 
-def _document(files: _Files, name: str, digest: str, size: int) -> Any:
+def _document(files: Blobs, name: str, digest: str, size: int) -> Any:
     if size > LARGEST_DOCUMENT_BYTES:
         raise ConfigError(
-            f"{name} in {files.path} is not a document of an image",
+            f"{name} in {files.where} is not a document of an image",
             why=f"it has {size} bytes",
-            fix=_RESAVE,
+            fix=files.mend,
         )
     text = io.BytesIO()
     for chunk in _verified(files, name, digest, size):
@@ -465,18 +503,18 @@ def _document(files: _Files, name: str, digest: str, size: int) -> Any:
         return parse_json(text.getvalue().decode())
     except (json.JSONDecodeError, ValueError) as error:
         raise ConfigError(
-            f"{name} in {files.path} is not JSON", why=str(error), fix=_RESAVE
+            f"{name} in {files.where} is not JSON", why=str(error), fix=files.mend
         ) from error
 
 
-def _described(files: _Files, value: Any) -> _Described:
+def _described(files: Blobs, value: Any) -> _Described:
     item = _mapping(files, value, "descriptor")
     digest, size = str(item.get("digest")), item.get("size")
     if not DIGEST.fullmatch(digest) or not isinstance(size, int) or size < 0:
         raise ConfigError(
-            f"{files.path}: {digest!r} with size {size!r} is no way to name content",
+            f"{files.where}: {digest!r} with size {size!r} is no way to name content",
             why="content is named by its SHA-256 and its size",
-            fix=_RESAVE,
+            fix=files.mend,
         )
     platform = _mapping(files, item.get("platform") or {}, "platform")
     notes = _mapping(files, item.get("annotations") or {}, "annotations")
@@ -490,19 +528,19 @@ def _described(files: _Files, value: Any) -> _Described:
     )
 
 
-def _present(files: _Files, one: _Described) -> str:
+def _present(files: Blobs, one: _Described) -> str:
     if files.size(one.file) is None:
         raise _missing(files, one.file)
     return one.file
 
 
-def _mapping(files: _Files, value: Any, what: str) -> Mapping[str, Any]:
+def _mapping(files: Blobs, value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise _malformed(files, what, "an object", value)
     return cast("dict[str, Any]", value)
 
 
-def _list(files: _Files, value: Any, what: str) -> Sequence[Any]:
+def _list(files: Blobs, value: Any, what: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -510,42 +548,42 @@ def _list(files: _Files, value: Any, what: str) -> Sequence[Any]:
     return value
 
 
-def _text(files: _Files, value: Any) -> str:
+def _text(files: Blobs, value: Any) -> str:
     if not isinstance(value, str):
         raise _malformed(files, "an entry", "a text", value)
     return value
 
 
-def _texts(files: _Files, value: Any, what: str) -> tuple[str, ...]:
+def _texts(files: Blobs, value: Any, what: str) -> tuple[str, ...]:
     return tuple(_text(files, item) for item in _list(files, value, what))
 
 
-def _malformed(files: _Files, what: str, wanted: str, value: object) -> ConfigError:
+def _malformed(files: Blobs, what: str, wanted: str, value: object) -> ConfigError:
     return ConfigError(
-        f"{files.path}: `{what}` is not {wanted}", why=f"it is {str(value)[:80]!r}", fix=_RESAVE
+        f"{files.where}: `{what}` is not {wanted}", why=f"it is {str(value)[:80]!r}", fix=files.mend
     )
 
 
-def _missing(files: _Files, name: str) -> ConfigError:
+def _missing(files: Blobs, name: str) -> ConfigError:
     return ConfigError(
-        f"{files.path} lacks {name}",
+        f"{files.where} lacks {name}",
         why="its documents name this file",
-        fix=_RESAVE,
+        fix=files.mend,
     )
 
 
-def _no_platform(files: _Files, platform: str, platforms: Sequence[str]) -> ConfigError:
+def _no_platform(files: Blobs, platform: str, platforms: Sequence[str]) -> ConfigError:
     arch = platform.partition("/")[2]
     return ConfigError(
-        f"{files.path} has no image for {platform}",
+        f"{files.where} has no image for {platform}",
         why=f"it has one for {', '.join(platforms)}" if platforms else "it has none at all",
         fix=f"choose with --arch, or save one that was built with --platform linux/{arch}",
     )
 
 
-def _unknown_type(files: _Files, one: _Described) -> ConfigError:
+def _unknown_type(files: Blobs, one: _Described) -> ConfigError:
     return ConfigError(
-        f"{files.path}: {one.type!r} is not known as a part of an image",
+        f"{files.where}: {one.type!r} is not known as a part of an image",
         why=f"{one.digest} is of this media type",
         fix="build the image again with Docker's or OCI's own media types",
     )

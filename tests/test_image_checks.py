@@ -12,6 +12,7 @@ from packager.checks.rules import RULES
 from packager.contents import ImageType, required_files
 from packager.findings import Finding
 from packager.images import ImageFacts, observe
+from packager.oci import files_in
 from packager.releases import find_release, known_releases
 from packager.target import ARCHES, Target
 from tests.images import (
@@ -41,8 +42,10 @@ def target(label: str = "emr-7.13.0") -> Target:
 
 def observed(folder_: Path, image: Image, base: Image | None = None) -> ImageFacts:
     path = write_layout(folder_ / "image", layout(image))
-    below = None if base is None else (write_layout(folder_ / "base", layout(base)), "base:1")
-    return observe(path, "linux/amd64", name="image", base=below)
+    below = None
+    if base is not None:
+        below = (files_in(write_layout(folder_ / "base", layout(base))), "base:1")
+    return observe(files_in(path), "linux/amd64", name="image", base=below)
 
 
 def judged(

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from packager.images import observe
 from packager.layertree import Tree
+from packager.oci import files_in
 from tests.images import Files, Image, Made, folder, hardlink, layout, symlink, write_layout
 
 
 def tree_of(tmp_path: Path, *layers: Files) -> Tree:
     path = write_layout(tmp_path, layout(Image(layers=layers)))
-    return observe(path, "linux/amd64", name="image").tree
+    return observe(files_in(path), "linux/amd64", name="image").tree
 
 
 def test_whiteouts_count_for_lower_layers_only_wherever_they_stand(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from packager.errors import ConfigError, PackagerError
 from packager.images import observe
 from packager.layertree import read_layer
-from packager.oci import read_image
+from packager.oci import files_in, read_image
 from tests.images import (
     BASE,
     CONFIG,
@@ -42,7 +42,7 @@ def every_form(folder: Path, image: Image) -> dict[str, Path]:
 def test_every_form_tells_the_same(tmp_path: Path) -> None:
     image = BASE.over({"a": "1"}, {"a": "1"}, Cmd=["run"], Labels={"a": "b"})
     seen = {
-        form: observe(path, AMD64, name="image")
+        form: observe(files_in(path), AMD64, name="image")
         for form, path in every_form(tmp_path, image).items()
     }
     first = seen["folder"]
@@ -96,13 +96,13 @@ def test_several_gzip_members_are_one_layer(tmp_path: Path) -> None:
 
     made = Image(layers=({"a": "1" * 5000},), compress=split)
     image = read_image(write_layout(tmp_path, layout(made)), AMD64)
-    assert read_layer(image, image.layers[0]).entries["a"].size == 5000
+    assert read_layer(image, image.layers[0]).content.entries["a"].size == 5000
 
 
 def test_a_layer_that_inflates_a_thousandfold_is_read_piece_by_piece(tmp_path: Path) -> None:
     made = Image(layers=({"a": Made(text=bytes(9 << 20)), "b": "1"},), compress=gzipped)
     image = read_image(write_layout(tmp_path, layout(made)), AMD64)
-    assert read_layer(image, image.layers[0]).entries["b"].size == 1
+    assert read_layer(image, image.layers[0]).content.entries["b"].size == 1
 
 
 @pytest.mark.parametrize("name", ["a\0b", "../../etc/passwd", "", "blobs"])
@@ -118,7 +118,7 @@ def test_names_of_files_that_can_not_be_are_told(name: str, key: str, tmp_path: 
     path = write_layout(tmp_path / "image", files)
     (path / "blobs").mkdir()
     with pytest.raises(ConfigError):
-        observe(path, AMD64, name="image")
+        observe(files_in(path), AMD64, name="image")
 
 
 Files = dict[str, bytes]
@@ -190,7 +190,7 @@ def test_damage_is_told(name: str, form: str, tmp_path: Path) -> None:
     else:
         path = write_tar(tmp_path / "image.tar", files)
     with pytest.raises(ConfigError) as told:
-        observe(path, AMD64, name="image")
+        observe(files_in(path), AMD64, name="image")
     assert what in told.value.what
     assert told.value.fix
 
@@ -202,7 +202,7 @@ def test_a_layer_that_is_not_what_the_configuration_says_is_told(
     """Its bytes are what the manifest names; the tar in them is another's."""
     image = Image(layers=({"a": ""},), diff_ids=[digest(b"")], compress=compress)
     with pytest.raises(ConfigError, match="is not the one it should be"):
-        observe(write_layout(tmp_path, layout(image)), AMD64, name="image")
+        observe(files_in(write_layout(tmp_path, layout(image))), AMD64, name="image")
 
 
 def test_a_configuration_with_other_layers_than_the_manifest_is_told(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_tar_that_was_cut_off_is_told_wherever_that_was(form: str, tmp_path: P
         path = tmp_path / "cut.tar"
         path.write_bytes(whole[:length])
         with pytest.raises(PackagerError) as told:
-            observe(path, AMD64, name="image")
+            observe(files_in(path), AMD64, name="image")
         assert told.value.what
 
 
@@ -258,7 +258,7 @@ def test_a_malformed_configuration_is_told(config: dict[str, object], tmp_path: 
 def test_a_layer_that_climbs_out_is_refused(tmp_path: Path) -> None:
     path = write_layout(tmp_path, layout(BASE.over({"../etc/passwd": Made()})))
     with pytest.raises(ConfigError, match="is damaged"):
-        observe(path, AMD64, name="image")
+        observe(files_in(path), AMD64, name="image")
 
 
 def test_a_header_that_is_none_is_damage_and_not_the_end(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_header_that_is_none_is_damage_and_not_the_end(tmp_path: Path) -> None
     broken = tar[:512] + b"x" * 512 + tar[1024:]
     path = write_layout(tmp_path, layout(Image(layers=(broken,))))
     with pytest.raises(ConfigError, match="is damaged"):
-        observe(path, AMD64, name="image")
+        observe(files_in(path), AMD64, name="image")
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="that Python reads it")
@@ -274,4 +274,4 @@ def test_a_layer_of_zstd_is_refused_with_the_reason(tmp_path: Path) -> None:
     data = b"\x28\xb5\x2f\xfd" + bytes(20)
     image = Image(layers=(b"",), compress=lambda _: data)
     with pytest.raises(ConfigError, match="is compressed with zstd"):
-        observe(write_layout(tmp_path, layout(image)), AMD64, name="image")
+        observe(files_in(write_layout(tmp_path, layout(image))), AMD64, name="image")

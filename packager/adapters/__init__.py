@@ -3,8 +3,13 @@
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.ports import CleanRoom, Ports
+
+if TYPE_CHECKING:
+    from packager.adapters.imagesources.engine import EngineImages
+    from packager.layershelf import Shelf
 
 
 def connect(
@@ -75,6 +80,20 @@ def clean_room_of(
 
     store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
     return EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
+
+
+def image_sources(
+    cache_dir: str | None, *, env: Mapping[str, str], say: Callable[[str], None]
+) -> "tuple[EngineImages, Shelf]":
+    """Where images are that are no files, and what is known of layers."""
+    from packager.adapters.fetch import Fetcher
+    from packager.adapters.imagesources.engine import EngineImages
+    from packager.adapters.store import Store
+    from packager.layershelf import Shelf
+
+    store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
+    images = EngineImages(env=env, say=say, recall=store.recall, remember=store.remember)
+    return images, Shelf(recall=store.recall, remember=store.remember)
 
 
 def store_root(cache_dir: str | None) -> Path:

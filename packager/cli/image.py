@@ -62,7 +62,7 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Check a custom image, ours or anyone's, for a release."""
-    from packager.adapters.images import EngineImages
+    from packager.adapters import image_sources
     from packager.contents import IMAGE_TYPES
     from packager.imagevalidation import validate_image
 
@@ -80,11 +80,13 @@ def validate(
         "waivers": pairs("--waive", "CODE=REASON", waive),
     }
     _, settings = settings_of(None, flags, required=False)
-    source = EngineImages(env=os.environ, say=console.say)
+    source, shelf = image_sources(settings.cache_dir, env=os.environ, say=console.say)
     reports = [
         (
             f"{named} for {target.release.label} {target.arch.name}",
-            validate_image(named, target, kind, settings, base=base_image, source=source),
+            validate_image(
+                named, target, kind, settings, base=base_image, source=source, shelf=shelf
+            ),
         )
         for target in settings.targets()
     ]

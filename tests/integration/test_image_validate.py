@@ -1,10 +1,13 @@
 """`packager image validate` as it is used: on files without an engine, and on an engine's images."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from packager.adapters.imagesources import engine as engine_images
 from tests.command import Command
 from tests.images import BASE, layout, write_layout, write_tar
 from tests.rig.engine import docker
@@ -73,23 +76,44 @@ ENTRYPOINT []
 """
 
 
+@contextlib.contextmanager
+def built(folder: Path, dockerfile: str, *options: str) -> Iterator[str]:
+    """An image of the engine, for as long as the context lasts."""
+    name = f"packager-tests/image-validate:{folder.name.lower()}"
+    (folder / "Dockerfile").write_text(dockerfile)
+    docker(
+        "buildx",
+        "build",
+        "--load",
+        "--quiet",
+        "--provenance=false",
+        "--tag",
+        name,
+        *options,
+        str(folder),
+    )
+    try:
+        yield name
+    finally:
+        docker("image", "rm", "--force", name)
+
+
 @pytest.mark.docker
 def test_a_real_image_is_judged_alike_on_the_engine_and_saved(
     packager: Command, tmp_path: Path, base_image: str
 ) -> None:
-    name = "packager-tests/image-validate:1"
-    (tmp_path / "Dockerfile").write_text(DOCKERFILE.format(base=base_image))
-    build = ("buildx", "build", "--load", "--quiet", "--tag", name)
-    docker(*build, "--build-arg", "TOKEN=correct-horse", str(tmp_path))
-    docker("save", name, "--output", str(tmp_path / "saved.tar"))
     found = {}
-    for named in (name, "saved.tar"):
-        got = packager("image", "validate", named, *RELEASE, "--json", cwd=tmp_path)
-        assert got.code == 1, got.err
-        (report,) = json.loads(got.out).values()
-        found[named] = {(f["check"], f["severity"], f["what"]) for f in report["findings"]}
-    assert found[name] == found["saved.tar"]
-    assert {f for f in found[name] if f[1] == "error"} == {
+    token = ("--build-arg", "TOKEN=correct-horse")
+    with built(tmp_path, DOCKERFILE.format(base=base_image), *token) as name:
+        docker("save", name, "--output", str(tmp_path / "saved.tar"))
+        for named in (name, "saved.tar"):
+            got = packager("image", "validate", named, *RELEASE, "--json", cwd=tmp_path)
+            assert got.code == 1, got.err
+            (report,) = json.loads(got.out).values()
+            found[named] = {(f["check"], f["severity"], f["what"]) for f in report["findings"]}
+    pushed, saved = found.values()
+    assert pushed == saved
+    assert {f for f in saved if f[1] == "error"} == {
         ("IMG002", "error", "its user is root"),
         ("IMG005", "error", "JAVA_HOME is /usr/lib/jvm/java-21, which is not there"),
         ("IMG007", "error", "/usr/lib/spark/bin lacks `spark-submit`"),
@@ -98,6 +122,43 @@ def test_a_real_image_is_judged_alike_on_the_engine_and_saved(
         ("IMG012", "error", "1 path is closed to `hadoop`"),
         ("IMG013", "error", "the history holds a password"),
     }
+
+
+REBUILT = """
+FROM {base}
+COPY --chmod=644 job.py /home/hadoop/job.py
+"""
+
+
+@pytest.mark.docker
+def test_only_layers_that_are_not_known_are_asked_for(
+    packager: Command, tmp_path: Path, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the base of a rebuilt image nor anything of one that was judged before."""
+    layers = tmp_path / "store" / "layers"
+    command = ("image", "validate", "--base-image", base_image, *RELEASE)
+    assert packager("image", "validate", base_image, *RELEASE, cwd=tmp_path).code == 0
+    of_base = set(layers.iterdir())
+    (tmp_path / "job.py").write_text("print()")
+    with built(tmp_path, REBUILT.format(base=base_image)) as name:
+        got = packager(*command, name, cwd=tmp_path)
+        assert got.code == 0, got.out
+        assert f"Reading {name}" in got.err
+        (new,) = set(layers.iterdir()) - of_base
+        assert list(json.loads(new.read_text().partition("\n")[2])["entries"])[-1:] == [
+            "home/hadoop/job.py"
+        ]
+        again = packager(*command, name, cwd=tmp_path)
+        assert (again.out, again.err) == (got.out, "")
+        # An engine that can not push to this machine saves, and that gives the same.
+        monkeypatch.setattr(engine_images, "_can_push", lambda _: False)
+        monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "other"))
+        saved = packager(*command, name, cwd=tmp_path)
+        assert saved.out == got.out
+        assert {p.name for p in layers.iterdir()} == {
+            p.name for p in (tmp_path / "other" / "layers").iterdir()
+        }
+    assert "/packager-" not in docker("image", "ls", "--format", "{{.Repository}}")
 
 
 @pytest.mark.docker
