@@ -61,7 +61,7 @@ def ours(*applications: str) -> Policy:
 
 
 def allowed(what: Policy, application: str) -> bool:
-    return judge(what, REPOSITORY, application).passed
+    return judge(what, REPOSITORY, application).verdict == "allowed"
 
 
 # What is merged

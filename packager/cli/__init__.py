@@ -15,6 +15,7 @@ from packager.cli.jobs import conf, run
 from packager.cli.pack import pack
 from packager.cli.policy import policy
 from packager.cli.releases import releases
+from packager.cli.repository import repository_policy
 from packager.errors import ExitCode
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ def packager(
 
 
 app.command()(pack)
+image.command("policy")(repository_policy)
 app.add_typer(image, name="image")
 app.command()(validate)
 app.command()(inspect)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from packager.errors import CommandError
+from packager.errors import CommandError, ValidationFailedError
 from packager.publishing.addresses import Repository, every_application
-from packager.publishing.evaluation import Decision, Request, decide
+from packager.publishing.evaluation import SERVICE, Decision, Request, Verdict, decide
 from packager.publishing.policy import (
     ACTIONS,
     Policy,
     Wish,
+    granted,
     merged,
     read_policy,
     same,
@@ -103,13 +104,49 @@ class Judgement:
     """By action."""
 
     @property
-    def passed(self) -> bool:
-        return all(d.verdict == "allowed" for _, d in self.decisions)
+    def verdict(self) -> Verdict:
+        return self.worst[1].verdict
 
     @property
     def worst(self) -> tuple[str, Decision]:
         """The action that decides, and what is decided of it."""
         return max(self.decisions, key=lambda pair: _SEVERITY.index(pair[1].verdict))
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is sure that pulling fails."""
+        return self.verdict in {"denied", "not allowed"}
+
+    @property
+    def why(self) -> str:
+        action, decision = self.worst
+        match decision.verdict:
+            case "allowed":
+                return f"statement {decision.statement} allows it"
+            case "denied":
+                return f"statement {decision.statement} denies {action}"
+            case "not allowed":
+                return f"no statement allows {action}"
+            case "unclear":
+                return (
+                    f"statement {decision.statement} may change it: that depends on what only"
+                    " AWS knows"
+                )
+
+    @property
+    def who(self) -> str:
+        *_, region, account, identity = self.application.split(":")
+        name = identity.removeprefix("/applications/")
+        return (
+            f"every application of {account} in {region}"
+            if name == "*"
+            else f"application {name} of {account}"
+        )
+
+    def line(self) -> str:
+        """For people."""
+        can = {"allowed": "can pull", "unclear": "can perhaps pull"}
+        return f"{self.who} {can.get(self.verdict, 'can not pull')}: {self.why}"
 
 
 _SEVERITY: Final = ("allowed", "unclear", "not allowed", "denied")
@@ -118,24 +155,42 @@ _SEVERITY: Final = ("allowed", "unclear", "not allowed", "denied")
 def judge(policy: Policy, repository: Repository, application: str) -> Judgement:
     """Evaluate the policy as ECR does for each call that EMR Serverless makes."""
     asked = application.replace("*", STRANGER)
-    return Judgement(
-        application=application,
-        decisions=tuple(
-            (
-                action,
-                decide(
-                    policy["Statement"],
-                    Request(action=action, application=asked, repository=repository.arn),
-                ),
-            )
-            for action in ACTIONS
-        ),
+    decisions = tuple(
+        (
+            action,
+            decide(
+                policy["Statement"],
+                Request(action=action, application=asked, repository=repository.arn),
+            ),
+        )
+        for action in ACTIONS
     )
+    return Judgement(application=application, decisions=decisions)
 
 
 def judge_all(
-    policy: Policy, repository: Repository, applications: Sequence[str]
+    policy: Policy, repository: Repository, applications: Sequence[str] = ()
 ) -> tuple[Judgement, ...]:
-    """Each application, or, where none is named, those of the repository's account and Region."""
-    named = applications or (every_application(repository),)
+    """Those named; else those that the policy names; else all of the account in the Region."""
+    named = applications or granted(policy) or (every_application(repository),)
     return tuple(judge(policy, repository, application) for application in named)
+
+
+def require_pulls(judgements: Sequence[Judgement], name: str) -> None:
+    """Raise `ValidationFailedError` where an application surely can not pull from `name`."""
+    failed = [judgement for judgement in judgements if judgement.failed]
+    if failed:
+        denied = failed[0].verdict == "denied"
+        raise ValidationFailedError(
+            f"{failed[0].who} can not pull from {name}",
+            why=failed[0].why,
+            fix=f"give that statement a condition that spares {SERVICE}, or take it out"
+            if denied
+            else f"packager image policy {name} --account, or --application ID",
+        )
+
+
+def strangers(policy: Policy, repository: Repository) -> Judgement | None:
+    """Why any application of the account can pull; None where it can not."""
+    judgement = judge(policy, repository, every_application(repository))
+    return None if judgement.failed else judgement

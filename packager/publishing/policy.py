@@ -194,6 +194,13 @@ _SERVICE: Final = _Kind(sid=SID, theirs=_source_patterns, make=service_statement
 _ACCOUNTS: Final = _Kind(sid=PULL_SID, theirs=_pulling_accounts, make=account_statement)
 
 
+def granted(policy: Policy) -> tuple[str, ...]:
+    """Applications, or patterns of them, that packager's statement lets pull."""
+    found = (_source_patterns(statement) or () for statement in policy["Statement"])
+    # A pattern that is wider than one account's applications is no application to ask about.
+    return _distinct([p for patterns in found for p in patterns if p.count("*") < 2])
+
+
 def same(one: Policy, other: Policy) -> bool:
     """Whether they say the same, however ECR writes lists of one and orders what has no order."""
     return bool(_plain(one) == _plain(other))
