@@ -1,8 +1,8 @@
-"""Connections whose names are looked up one at a time, and which another thread can cut.
+"""Connections whose names are looked up once, and which another thread can cut.
 
 Threads that look up one name together have made resolvers drop questions, and the C library asks
-again after five seconds: longer than all the wheels of a project take. A look-up is short, so
-waiting for each other costs nothing that can be measured.
+again after five seconds: longer than all the wheels of a project take. So one of them asks, and the
+others use its answer, for as long as it leads to somebody.
 """
 
 import contextlib
@@ -19,6 +19,9 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.connection import create_connection
 
 _LOOKING_UP: Final = threading.Lock()
+_ADDRESSES: Final[dict[str, tuple[str, ...]]] = {}
+"""By host. A command is over before they change, and what no longer answers is asked for again."""
+
 _here: Final = threading.local()
 
 Sockets = weakref.WeakSet[socket.socket]
@@ -45,13 +48,12 @@ def _opened(connection: HTTPConnection) -> socket.socket:
     host, port = connection.host, connection.port
     error: OSError = OSError("it has no address")
     try:
-        with _LOOKING_UP:
-            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        addresses = _addresses(host.strip("[]"), port)
     except (socket.gaierror, UnicodeError) as unknown:
         raise NameResolutionError(
             host, connection, unknown if isinstance(unknown, socket.gaierror) else socket.gaierror()
         ) from unknown
-    for address in dict.fromkeys(str(information[4][0]) for information in found):
+    for address in addresses:
         try:
             opened = create_connection(
                 (address, port),
@@ -64,9 +66,18 @@ def _opened(connection: HTTPConnection) -> socket.socket:
             continue
         sys.audit("http.client.connect", connection, host, port)
         return opened
+    _ADDRESSES.pop(host.strip("[]"), None)
     if isinstance(error, TimeoutError):
         raise ConnectTimeoutError(connection, f"Connection to {host} timed out") from error
     raise NewConnectionError(connection, str(error.strerror or error)) from error
+
+
+def _addresses(host: str, port: int) -> tuple[str, ...]:
+    with _LOOKING_UP:
+        if host not in _ADDRESSES:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            _ADDRESSES[host] = tuple(dict.fromkeys(str(one[4][0]) for one in found))
+        return _ADDRESSES[host]
 
 
 class _Connection(HTTPConnection):

@@ -1,11 +1,13 @@
 """Mirrors that are slow, flaky, wrong or down: what can be saved is, and the rest ends soon."""
 
 import email.utils
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -256,3 +258,25 @@ def test_a_pack_ends_soon_and_leaves_nothing(
     assert got.error[1].endswith("sent nothing for 1 s")
     assert list((root / "dist").iterdir()) == []
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
+
+
+def test_a_name_is_looked_up_once_and_anew_when_nobody_answers_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def noted(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        return look_up("127.0.0.1" if host == "mirror.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    fetcher = Fetcher(patience=SHORT)
+    with mirror(*[WHOLE] * 4) as served:
+        url = served.url.replace("127.0.0.1", "mirror.example")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: fetcher.download(url, tmp_path / str(n), size=None), range(4)))
+        assert asked.count("mirror.example") == 1
+    with pytest.raises(CommandError):
+        fetcher.download(url, tmp_path / "gone", size=None)
+    assert asked.count("mirror.example") == 2
