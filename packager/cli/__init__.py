@@ -11,6 +11,7 @@ from packager.cli.archives import inspect, validate
 from packager.cli.cache import cache
 from packager.cli.config import config
 from packager.cli.image import image
+from packager.cli.init import init
 from packager.cli.jobs import conf, run
 from packager.cli.pack import pack
 from packager.cli.policy import policy
@@ -43,7 +44,7 @@ def packager(
 ) -> None:
     """Package PySpark projects for Amazon EMR Serverless.
 
-    Start with `packager pack` in a project's folder.
+    Start with `packager init` in a project's folder, then `packager pack`.
     """
     del version
     if context.invoked_subcommand is None:
@@ -57,6 +58,7 @@ def packager(
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
+app.command()(init)
 app.command()(pack)
 image.command("policy")(repository_policy)
 app.add_typer(image, name="image")
