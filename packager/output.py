@@ -53,9 +53,14 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str, *, option: str) -> None:
     """Write a file that the user named with `option`, whole or not at all."""
+    write_data(path, text.encode("utf-8", "backslashreplace"), option=option)
+
+
+def write_data(path: Path, data: bytes, *, option: str) -> None:
+    """As `write_text`."""
     require_writable(path.parent, option=option)
     with new_file(path.parent, option=option) as (file, settle):
-        file.write(text.encode("utf-8", "backslashreplace"))
+        file.write(data)
         settle(path)
 
 

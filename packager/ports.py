@@ -65,6 +65,22 @@ class Resolver(Protocol):
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
         """The whole of a `uv.lock`, for every platform. Raise `ConfigError` if it is stale."""
 
+    def beside(
+        self,
+        there: Sequence[str],
+        wanted: Sequence[str],
+        *,
+        root: Path,
+        target: Target,
+        extras: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> str:
+        """Resolve requirements, and extras and groups of `root`, that go with exact versions.
+
+        The answer has those of what is `there` too, as far as they are required. Raise as `compile`
+        does.
+        """
+
     def find(
         self, pins: Sequence[str], *, indexes: Sequence[str], root: Path, target: Target
     ) -> str:

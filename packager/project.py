@@ -294,6 +294,11 @@ def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosi
     return found
 
 
+def visible_files(root: Path) -> Iterator[PurePosixPath]:
+    """The files of a tree, relative to it, without hidden ones and what tools made."""
+    return _walk(root)
+
+
 def _walk(root: Path, *, hidden: bool = False) -> Iterator[PurePosixPath]:
     """The files of a tree without what tools made; with `hidden`, all that a build may read."""
     real = root.resolve()

@@ -83,25 +83,31 @@ def validate_record(
     facts = []
     archives = []
     for artifact in found.record.artifacts:
-        path = found.path(artifact)
-        try:
-            digest = sha256_of(path)
-        except OSError as error:
-            raise ConfigError(
-                f"{path} can not be read",
-                why=f"{error.strerror}; the record {found.record.name} names it",
-                fix="make it again: packager pack",
-            ) from error
-        if digest != artifact.sha256:
-            raise ConfigError(
-                f"{path} is not what the record {found.record.name} describes",
-                why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
-                fix="make it again: packager pack",
-            )
+        archive = recorded_archive(found, artifact)
         if artifact.kind != "entry-point":
-            facts.append(read_facts(path, artifact.kind))
-            archives.append(RoomArchive(kind=artifact.kind, path=path, sha256=digest))
+            facts.append(read_facts(archive.path, artifact.kind))
+            archives.append(archive)
     return judge(tuple(facts), archives, target, settings, room=room, say=say).report
+
+
+def recorded_archive(found: Found, artifact: Artifact) -> RoomArchive:
+    """What a record names. Raise `ConfigError` where it is missing or is something else."""
+    path = found.path(artifact)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can not be read",
+            why=f"{error.strerror}; the record {found.record.name} names it",
+            fix="make it again: packager pack",
+        ) from error
+    if digest != artifact.sha256:
+        raise ConfigError(
+            f"{path} is not what the record {found.record.name} describes",
+            why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
+            fix="make it again: packager pack",
+        )
+    return RoomArchive(kind=artifact.kind, path=path, sha256=digest)
 
 
 def sha256_of(path: Path) -> str:

@@ -163,6 +163,12 @@ class Settings:
     )
     extras: tuple[str, ...] = _option("Extras of the project to install.", _texts, default=())
     groups: tuple[str, ...] = _option("Dependency groups to install.", _texts, default=())
+    test_groups: tuple[str, ...] = _option(
+        "Dependency groups that only the project's tests need, for `packager test`.",
+        _texts,
+        default=(),
+    )
+    test_extras: tuple[str, ...] = _option("Extras that only its tests need.", _texts, default=())
     locked: bool = _option(
         "Refuse a project whose dependencies no lock pins.", _boolean, default=False
     )

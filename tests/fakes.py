@@ -61,6 +61,9 @@ class FakeResolver:
     """Requirements and architecture of each resolution."""
     found: list[tuple[str, ...]] = field(default_factory=list)
     """Indexes and pins of each question for files."""
+    text_beside: str = ""
+    asked_beside: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
+    """What is there, and what is wanted beside it."""
     exported: list[tuple[str, ...]] = field(default_factory=list)
     """Extras and groups of each export."""
 
@@ -81,6 +84,19 @@ class FakeResolver:
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
         self.exported.append((lock.name, *extras, *groups))
         return self.text
+
+    def beside(
+        self,
+        there: Sequence[str],
+        wanted: Sequence[str],
+        *,
+        root: Path,  # noqa: ARG002  # of the port
+        target: Target,  # noqa: ARG002  # of the port
+        extras: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> str:
+        self.asked_beside.append((tuple(there), (*wanted, *extras, *groups)))
+        return self.text_beside
 
     def find(
         self,

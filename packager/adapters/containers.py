@@ -116,6 +116,21 @@ class Container:
         with self._failures("take files"), client(self.engine) as api:
             api.put_archive(self.id, folder, _tar_stream(uploads))
 
+    def get(self, path: str, *, limit: int) -> bytes | None:
+        """A file's content; None where there is none, or more than `limit` bytes."""
+        from docker.errors import NotFound
+
+        with self._failures("give a file"), client(self.engine) as api:
+            try:
+                chunks, about = api.get_archive(self.id, path)
+            except NotFound:
+                return None
+            if int(about["size"]) > limit:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+                member = tar.extractfile(tar.getmembers()[0])
+                return None if member is None else member.read()
+
     def execute(
         self,
         argv: Sequence[str],
@@ -123,9 +138,11 @@ class Container:
         env: Mapping[str, str] | None = None,
         timeout_s: float,
         out: Callable[[str], None] | None = None,
+        raw: Callable[[bytes], None] | None = None,
     ) -> process.Completed:
         """Run a program to its end, whatever its status; lines of both outputs also go to `out`.
 
+        What it says goes to `raw` as it comes, for who wants to see half a line, too.
         Raise `CommandError` where it takes too long, which ends the container.
         """
         with self._failures(f"run {argv[0]}"), client(self.engine) as api:
@@ -139,7 +156,7 @@ class Container:
             timer.daemon = True
             timer.start()
             try:
-                said = _outputs(_started(api, started), out)
+                said = _outputs(_started(api, started), out, raw)
             finally:
                 timer.cancel()
             self.require_running()
@@ -295,6 +312,8 @@ def _create(  # noqa: PLR0917  # called once, above
                 hostname="localhost" if network == "none" else None,
                 user=user or None,
                 working_dir=workdir or None,
+                # Where there is no network, proxies are of no use, and may carry passwords.
+                use_config_proxy=network != "none",
                 environment=dict(env or {}),
                 labels={LABEL: purpose, PID_LABEL: str(os.getpid())},
                 host_config=host,
@@ -407,7 +426,9 @@ def _started(api: "APIClient", id_: str) -> Iterator[tuple[bytes | None, bytes |
 
 
 def _outputs(
-    frames: Iterable[tuple[bytes | None, bytes | None]], sink: Callable[[str], None] | None
+    frames: Iterable[tuple[bytes | None, bytes | None]],
+    sink: Callable[[str], None] | None,
+    raw: Callable[[bytes], None] | None = None,
 ) -> tuple[str, str]:
     """The ends of both outputs."""
     kept = (bytearray(), bytearray())
@@ -418,6 +439,8 @@ def _outputs(
                 continue
             kept[number].extend(data)
             del kept[number][:-KEPT_BYTES]
+            if raw is not None:
+                raw(data)
             if sink is not None:
                 *lines, rest[number] = (rest[number] + data).split(b"\n")
                 for line in lines:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,28 @@ class Uv:
         return self._compile(
             requirements, root, target, ["--python-platform", _platform(target), *options]
         )
+
+    def beside(
+        self,
+        there: Sequence[str],
+        wanted: Sequence[str],
+        *,
+        root: Path,
+        target: Target,
+        extras: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> str:
+        options = [f"--extra={extra}" for extra in extras] + [f"--group={g}" for g in groups]
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in there)
+            file.flush()
+            return self._compile(
+                ["-", *(["pyproject.toml"] if extras else [])],
+                root,
+                target,
+                ["--python-platform", _platform(target), f"--constraints={file.name}", *options],
+                input_="".join(f"{line}\n" for line in wanted),
+            )
 
     def available(self, name: str, version: str, *, root: Path, target: Target) -> tuple[str, ...]:
         if offline(self.env):  # then only a wheel that was built before will do

@@ -17,6 +17,7 @@ from packager.cli.pack import pack
 from packager.cli.policy import policy
 from packager.cli.releases import releases
 from packager.cli.repository import repository_policy
+from packager.cli.testing import ForPytest, suite
 from packager.errors import ExitCode
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ app.command()(inspect)
 app.command()(conf)
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(policy)
+app.command("test", cls=ForPytest)(suite)
 app.command()(releases)
 app.command()(config)
 app.add_typer(cache, name="cache")

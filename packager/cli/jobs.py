@@ -14,6 +14,7 @@ from packager.cli.options import (
     Quiet,
     Release,
     S3Uri,
+    host_arch,
     settings_of,
     spark_properties,
 )
@@ -125,7 +126,7 @@ def run(
     folder = Path.cwd() if project is None else project.root / settings.out
     chosen = settings.arch[0] if arch else None
     if record is None and chosen is None:
-        chosen = _host_arch()
+        chosen = host_arch()
     found = find_record(record, folder, release=settings.release, arch=chosen)
     target = target_of(found.record, settings)
     job = job_of(
@@ -155,13 +156,3 @@ def run(
     )
     if status:
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
-
-
-def _host_arch() -> str | None:
-    """Our name of this machine's architecture, for the choice between two records."""
-    import platform
-
-    from packager.target import ARCHES
-
-    machine = platform.machine().lower()
-    return next((a.name for a in ARCHES.values() if machine in {a.machine, a.name}), None)

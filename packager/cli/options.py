@@ -148,3 +148,13 @@ def show_reports(
         console.data(write(failed, RULES))
     if failed:
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+def host_arch() -> str | None:
+    """Our name of this machine's architecture; None where we have none."""
+    import platform
+
+    from packager.target import ARCHES
+
+    machine = platform.machine().lower()
+    return next((a.name for a in ARCHES.values() if machine in {a.machine, a.name}), None)
