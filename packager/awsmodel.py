@@ -103,8 +103,11 @@ def _text(shape: Mapping[str, Any], value: str, path: str) -> Iterator[str]:
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of a model, which is written for Java; None where Python can not read it."""
+    """A pattern of a model, which is written for Java; None where Python can not read it.
+
+    Whether `.` stands for the end of a line, too, AWS does not say: it is not refused for that.
+    """
     try:
-        return re.compile(pattern)
+        return re.compile(pattern, re.DOTALL)
     except re.error:
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import pygohcl
 import yaml
 
 
@@ -46,14 +47,16 @@ def read_back(form: str, text: str) -> Read:
         case "airflow":
             return _request(airflow_arguments(text))
         case "step-functions":
-            return _request(_camel(json.loads(text)["States"]["Run"]["Parameters"]))
+            return _request(camel(json.loads(text)["States"]["Run"]["Parameters"]))
         case "scheduler":
-            return _request(_camel(json.loads(json.loads(text)["Target"]["Input"])))
+            return _request(camel(json.loads(json.loads(text)["Target"]["Input"])))
         case "cloudformation":
             machine = json.loads(text)["Resources"]["StateMachine"]["Properties"]
-            return _request(_camel(machine["Definition"]["States"]["Run"]["Parameters"]))
+            return _request(camel(machine["Definition"]["States"]["Run"]["Parameters"]))
+        case "terraform":
+            return _request(camel(terraform_definition(text)["States"]["Run"]["Parameters"]))
         case "cdk":
-            return _request(_camel(cdk_definition(text)["States"]["Run"]["Parameters"]))
+            return _request(camel(cdk_definition(text)["States"]["Run"]["Parameters"]))
         case "emr-eks":
             request = json.loads(text)
             driver = request["jobDriver"].pop("sparkSubmitJobDriver")
@@ -94,15 +97,16 @@ def _request(request: dict[str, Any]) -> Read:
     )
 
 
-def _camel(value: Any) -> Any:
+def camel(value: Any) -> Any:
+    """A request with the names of its members as the service's own API writes them."""
     match value:
         case dict():
             return {
-                key[:1].lower() + key[1:]: item if key == "Properties" else _camel(item)
+                key[:1].lower() + key[1:]: item if key == "Properties" else camel(item)
                 for key, item in value.items()
             }
         case list():
-            return [_camel(item) for item in value]
+            return [camel(item) for item in value]
         case _:
             return value
 
@@ -176,6 +180,18 @@ def _literal(node: ast.expr) -> Any:
             return node.value
         case _:
             return ast.unparse(node)
+
+
+def terraform_definition(text: str) -> dict[str, Any]:
+    """The state machine's definition as HCL has it, with source in the place of references."""
+    block = re.search(r"(?m)^resource \"aws_sfn_state_machine\" (?:.*\n)+?\}$", text)
+    assert block
+    literal = re.sub(r"(?m)( = )((?:aws_|var\.)[\w.]+)$", r'\1"\2"', block[0])
+    literal = literal.replace("definition = jsonencode({\n", "definition = {\n")
+    (machine,) = pygohcl.loads(re.sub(r"\n  \}\)\n\}$", "\n  }\n}", literal))["resource"][
+        "aws_sfn_state_machine"
+    ].values()
+    return dict(machine["definition"])
 
 
 def _step(step: dict[str, Any]) -> Read:

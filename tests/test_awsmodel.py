@@ -105,6 +105,12 @@ def test_every_pattern_of_emr_serverless_can_be_read() -> None:
     assert all(compiled(pattern) for pattern in patterns)
 
 
+def test_a_text_of_several_lines_is_not_refused_for_that() -> None:
+    model = service_model("emr-serverless")
+    assert shape_problems(model, "ConfigurationPropertyValue", "a\nb\n") == ()
+    assert shape_problems(model, "ConfigurationPropertyValue", " \n")
+
+
 def test_a_pattern_that_python_can_not_read_is_no_limit() -> None:
     assert compiled(r"[\p{L}]*") is None
     model = {"shapes": {"Text": {"type": "string", "pattern": r"[\p{L}]*"}}}

@@ -1,19 +1,24 @@
 """The forms a job's configuration is written in, and the limits of each."""
 
+import contextlib
 import json
+import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packager.awsmodel import request_problems, shape_problems
 from packager.emitters import EMITTERS, JOBS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
 from packager.releases import limits
-from packager.sparkconf import Job, SparkConf, conf_for_archives
+from packager.sparkconf import PYTHON, Job, SparkConf, conf_for_archives
+from tests.awsmodels import service_model
 from tests.conftest import Golden
-from tests.forms import read_back
+from tests.forms import camel, read_back
 
 LAW = settings(max_examples=40, deadline=None)
 
@@ -70,8 +75,7 @@ def test_an_unknown_form_is_refused_with_the_nearest() -> None:
 AWKWARD = ["a b", "a\tb", "a\nb", "it's", 'say "x"', "back\\slash", ""]
 WORDS_ONLY = ["spark-submit", "env", "github-output"]
 """Forms of properties that only hold what survives sparkSubmitParameters."""
-ANY_TEXT = [name for name in EMITTERS if name not in {*WORDS_ONLY, "terraform"}]
-"""Terraform itself reads what is written for it, in tests/integration."""
+ANY_TEXT = [name for name in EMITTERS if name not in WORDS_ONLY]
 
 
 @pytest.mark.parametrize("value", AWKWARD)
@@ -82,8 +86,10 @@ def test_what_emr_might_split_is_refused_in_spark_submit_parameters(name: str, v
     assert "start-job-run" in error.fix
 
 
-@pytest.mark.parametrize("value", AWKWARD)
-@pytest.mark.parametrize("name", ANY_TEXT)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in ANY_TEXT for value in AWKWARD if value or name != "emr-eks"],
+)
 def test_and_written_everywhere_else(name: str, value: str) -> None:
     found = read_back(name, emitted(name, job(("spark.x", value), ("spark.y", "1"))))
     assert found.entries == {"spark.x": value, "spark.y": "1"}
@@ -119,16 +125,39 @@ def test_every_form_reads_back_to_what_was_written(
 ) -> None:
     at_an_end = any(v and min(v[0], v[-1]) <= " " for v in entries.values())
     made = replace(job(*entries.items()), arguments=tuple(arguments), name=title)
+    if name == "emr-eks" and "" in entries.values():
+        assert refused(name, made).fix == "leave the property out"
+        return
     if name == "spark-defaults" and at_an_end:
         assert refused(name, made).why.startswith("Spark trims")
+        return
+    changed = not unicodedata.is_normalized(
+        "NFC", "\n".join([*entries.values(), *arguments, title])
+    )
+    if name == "terraform" and changed:
+        with contextlib.suppress(ConfigError):  # where parts alone are normal
+            emitted(name, made)
         return
     found = read_back(name, emitted(name, made))
     assert found.entries == entries
     if name in JOBS:
         assert found.arguments == arguments
         assert found.entry_point == JOB.entry_point
-    if name in {"start-job-run", "shell", "airflow", "step-functions", "scheduler", "emr-ec2"}:
+    if name in {
+        "start-job-run",
+        "shell",
+        "airflow",
+        "step-functions",
+        "scheduler",
+        "terraform",
+        "emr-ec2",
+    }:
         assert found.name == title
+
+
+def test_terraform_would_change_a_text_that_is_not_normal() -> None:
+    error = refused("terraform", job(("spark.x", "e\u0301 x")))
+    assert error.fix == "write 'é x'"
 
 
 WORDS = st.text(
@@ -165,6 +194,142 @@ def test_outputs_of_ci_hold_names_and_arguments_of_any_text(
 def test_a_properties_file_keeps_values_that_look_like_its_syntax(value: str) -> None:
     text = emitter("spark-defaults")(job(("spark.a:b", value), ("spark.c", "d")))
     assert read_back("spark-defaults", text).entries == {"spark.a:b": value, "spark.c": "d"}
+
+
+# The requests, by the models of the services.
+
+
+def request_of(name: str, of: Job) -> dict[str, Any]:
+    """What a form sends, with what it leaves room for."""
+    known = replace(of, application="00abc", role=ROLE, schedule="rate(1 hour)")
+    text = emitter(name)(known if name == "scheduler" else replace(known, schedule=None))
+    for room, value in {
+        "virtual cluster ID": "abc",
+        "cluster ID": "j-1",
+        "ARN of the role that may start the job and pass the job's role": ROLE,
+    }.items():
+        text = text.replace(f"<{room}>", value)
+    return dict(json.loads(text))
+
+
+ROLE = "arn:aws:iam::123456789012:role/job"
+OPERATIONS = {
+    "start-job-run": ("emr-serverless", "StartJobRun"),
+    "scheduler": ("scheduler", "CreateSchedule"),
+    "emr-eks": ("emr-containers", "StartJobRun"),
+    "emr-ec2": ("emr", "AddJobFlowSteps"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_request_is_one_that_its_service_takes(name: str) -> None:
+    service, operation = OPERATIONS[name]
+    odd = replace(job(("spark.x", "a b"), ("spark.y", "c\nd")), name="ein größerer\tName" * 9)
+    for of in (JOB, odd):
+        assert request_problems(service_model(service), operation, request_of(name, of)) == ()
+
+
+@pytest.mark.parametrize("name", ["step-functions", "scheduler"])
+def test_what_starts_a_job_for_others_hands_over_a_request_that_emr_takes(name: str) -> None:
+    known = replace(JOB, application="00abc", role=ROLE)
+    text = emitted(name, known)
+    found = (
+        json.loads(json.loads(text)["Target"]["Input"])
+        if name == "scheduler"
+        else json.loads(text)["States"]["Run"]["Parameters"]
+    )
+    found.pop("ClientToken", None)
+    assert camel(found) == json.loads(emitter("start-job-run")(known))
+
+
+def test_an_application_configuration_is_one_that_emr_takes() -> None:
+    found = json.loads(emitter("spark-defaults-json")(JOB))
+    model = service_model("emr-serverless")
+    assert shape_problems(model, "ConfigurationOverrides", found) == ()
+
+
+# Other EMRs.
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("emr-eks", "spark.kubernetes.driverEnv."), ("emr-ec2", "spark.yarn.appMasterEnv.")],
+)
+def test_the_drivers_environment_is_where_the_other_service_reads_it(
+    name: str, prefix: str
+) -> None:
+    found = read_back(name, emitter(name)(JOB)).entries
+    assert found[f"{prefix}PYSPARK_PYTHON"] == PYTHON
+    assert found[f"{prefix}PYSPARK_DRIVER_PYTHON"] == PYTHON
+    assert found["spark.executorEnv.PYSPARK_PYTHON"] == PYTHON
+    assert found["spark.archives"] == dict(JOB.conf.entries)["spark.archives"]
+    assert not any(key.startswith("spark.emr-serverless.") for key in found)
+
+
+@pytest.mark.parametrize("name", ["emr-eks", "emr-ec2"])
+def test_what_only_emr_serverless_reads_is_refused_elsewhere(name: str) -> None:
+    error = refused(name, job(("spark.emr-serverless.driver.disk", "100G")))
+    assert "spark.emr-serverless.driver.disk means nothing to EMR on E" in error.what
+    assert "custom image" in refused(name, replace(JOB, image="x")).what
+
+
+def test_one_property_under_two_names_is_a_conflict_elsewhere() -> None:
+    twice = job(("spark.emr-serverless.driverEnv.A", "1"), ("spark.kubernetes.driverEnv.A", "2"))
+    assert refused("emr-eks", twice).what == (
+        "spark.kubernetes.driverEnv.A is set twice: '1' and '2'"
+    )
+
+
+def test_emr_on_eks_takes_no_empty_values_and_shorter_locations() -> None:
+    assert "spark.x has an empty value" in refused("emr-eks", job(("spark.x", ""))).what
+    emitter("emr-eks")(replace(JOB, entry_point="s" * 256))
+    error = refused("emr-eks", replace(JOB, entry_point="s" * 257))
+    assert error.why == "the API takes 256"
+
+
+# Schedules, roles, and what a form can not hold.
+
+
+@pytest.mark.parametrize("name", ["terraform", "cloudformation", "cdk"])
+def test_a_schedule_and_a_role_of_its_own_are_added_where_forms_can_make_them(name: str) -> None:
+    own = replace(
+        JOB,
+        schedule="cron(0 6 * * ? *)",
+        statements=({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},),
+    )
+    text = emitter(name)(own)
+    assert "cron(0 6 * * ? *)" in text
+    assert "s3:GetObject" in text
+    plain = emitter(name)(JOB)
+    assert "cron" not in plain
+    assert "scheduler" not in plain.lower()
+
+
+def test_a_schedule_is_asked_for_and_refused_where_there_is_no_room_for_it() -> None:
+    assert refused("scheduler", JOB).what == "no schedule is given"
+    error = refused("step-functions", replace(JOB, schedule="rate(1 day)"))
+    assert "scheduler" in error.fix
+
+
+@pytest.mark.parametrize("name", ["cloudformation", "cdk"])
+def test_what_cloudformation_would_resolve_is_refused(name: str) -> None:
+    resolved = replace(JOB, arguments=("{{resolve:ssm:/x}}",))
+    assert refused(name, resolved).what.startswith("`{{resolve:`")
+
+
+def test_what_the_scheduler_would_replace_is_refused() -> None:
+    job = replace(JOB, arguments=("<aws.scheduler.execution-id>",), schedule="rate(1 day)")
+    assert refused("scheduler", job).what.startswith("`<aws.scheduler.`")
+
+
+def test_a_key_that_step_functions_takes_for_a_path_is_refused() -> None:
+    assert "spark.x.$" in refused("step-functions", job(("spark.x.$", "1"))).what
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_whole_job_needs_an_entry_point(name: str) -> None:
+    of = replace(JOB, entry_point=None, schedule="rate(1 day)" if name in SCHEDULED else None)
+    assert refused(name, of).what == "no entry point is known"
 
 
 # The limits.
@@ -226,11 +391,6 @@ def test_of_several_entry_points_one_has_to_be_chosen() -> None:
     assert error.why == "there are a.py, b:c"
     assert error.fix == "choose one: --entry-point a.py"
     assert emitter("spark-submit")(replace(JOB, entry_point=None, choices=("a.py", "b:c")))
-
-
-def test_a_job_run_needs_an_entry_point() -> None:
-    error = refused("start-job-run", replace(JOB, entry_point=None))
-    assert error.what == "no entry point is known"
 
 
 def test_no_arguments_are_left_out_of_a_job_run() -> None:

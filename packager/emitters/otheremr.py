@@ -41,9 +41,19 @@ def emr_eks(job: Job) -> str:
         "jobDriver": {"sparkSubmitJobDriver": submit},
     }
     if moved:
+        _refuse_empty(moved)
         configuration = spark_defaults(moved, job.limits)
         request["configurationOverrides"] = {"applicationConfiguration": configuration}
     return dump(request)
+
+
+def _refuse_empty(entries: Sequence[tuple[str, str]]) -> None:
+    for key, value in entries:
+        if not value:
+            raise ConfigError(
+                f"{key} has an empty value, which EMR on EKS does not take",
+                fix="leave the property out",
+            )
 
 
 def emr_ec2(job: Job) -> str:
