@@ -28,6 +28,11 @@ class Console:
         """Tell people even if they want quiet."""
         print(line, file=sys.stderr, flush=True)
 
+    def overwrite(self, line: str) -> None:
+        """Write the terminal's last line anew; an empty one leaves it to what comes next."""
+        if not self.quiet:
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
     def data(self, text: str) -> None:
         """Print what the command is for."""
         print(text, flush=True)

@@ -1,5 +1,6 @@
 """What is to be packed for one target becomes archives, a report and a record."""
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from packager.record import (
     RecordedBuild,
     RecordedWheel,
     to_text,
+    with_known_locations,
 )
 from packager.sbom import sbom_name, sbom_text
 from packager.settings import Settings
@@ -129,10 +131,13 @@ def make(work: Work, target: Target, wheels: tuple[StoredWheel, ...], needs: Nee
             remember_outcome(store, key, outcome, work.out)
     for point, artifact in zip(work.entry_points, outcome.record.entry_points, strict=True):
         write_whole(work.out / artifact.file, point.script())
-    for name, text in outcome.documents:
-        write_whole(work.out / name, text.encode())
     path = work.out / outcome.record.name
-    return Packed(record=outcome.record, path=path, report=outcome.report)
+    record = outcome.record
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        record = with_known_locations(record, path.read_text(encoding="utf-8"))
+    for name, text in outcome.documents:
+        write_whole(work.out / name, (to_text(record) if name == path.name else text).encode())
+    return Packed(record=record, path=path, report=outcome.report)
 
 
 def _made(

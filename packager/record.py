@@ -8,7 +8,7 @@ gives the same record.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -106,6 +106,9 @@ class Record:
     report: Mapping[str, Any]
     """The outcome of the checks, as `findings.Report.to_json` writes it."""
     clean_room: RecordedRoom | None = None
+    locations: Mapping[str, str] = field(default_factory=dict)
+    """Where files were published, by their names: URIs. Those of this record and of its bill of
+    materials may be among them."""
 
     @property
     def name(self) -> str:
@@ -121,6 +124,11 @@ class Record:
         return tuple(a for a in self.artifacts if a.kind != "entry-point")
 
     @property
+    def published(self) -> bool:
+        """Whether all that a job needs was."""
+        return all(artifact.file in self.locations for artifact in self.artifacts)
+
+    @property
     def entry_points(self) -> tuple[Artifact, ...]:
         return tuple(a for a in self.artifacts if a.kind == "entry-point")
 
@@ -129,6 +137,8 @@ def to_text(record: Record) -> str:
     document = {"format": FORMAT, **asdict(record)}
     if not record.commit:  # records from before there was one stay as they are
         del document["commit"]
+    if not record.locations:
+        del document["locations"]
     if record.clean_room is None:
         del document["clean_room"]
     for artifact in document["artifacts"]:
@@ -163,6 +173,19 @@ def from_text(text: str, where: str) -> Record:
             fix="make it again: packager pack",
         ) from error
     return record
+
+
+def with_known_locations(record: Record, earlier: str) -> Record:
+    """With where the files of both were published, as `earlier` says, a text in its place.
+
+    Files are named by their content, so the same name is the same file.
+    """
+    try:
+        known = from_text(earlier, "").locations
+    except ConfigError:
+        return record
+    files = [artifact.file for artifact in record.artifacts]
+    return replace(record, locations={file: known[file] for file in files if file in known})
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:

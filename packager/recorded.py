@@ -56,6 +56,38 @@ def records_in(folder: Path) -> tuple[Found, ...]:
     return tuple(_found(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
 
 
+def fitting_records(
+    paths: Sequence[Path], folder: Path, *, release: str | None, arches: Sequence[str]
+) -> tuple[Found, ...]:
+    """The records at `paths`, or those of `folder` for the release and architectures.
+
+    None and none stand for all. Raise `ConfigError` where there is nothing.
+    """
+    if paths:
+        return tuple(f for path in paths for f in _at(path))
+    found = _at(folder)
+    fitting = tuple(
+        f
+        for f in found
+        if release in {None, f.record.release}
+        and (not arches or f.record.arch in arches or "all" in arches)
+    )
+    if not fitting:
+        raise ConfigError(
+            f"no record in {folder} fits",
+            why=f"there are {', '.join(f.record.name for f in found)}",
+            fix="choose with --release and --arch, or name one",
+        )
+    return fitting
+
+
+def _at(path: Path) -> tuple[Found, ...]:
+    found = (_found(path),) if path.is_file() or path.name.endswith(SUFFIX) else records_in(path)
+    if not found:
+        raise ConfigError(f"there is no record in {path}", fix="make one: packager pack")
+    return found
+
+
 def _found(path: Path) -> Found:
     return Found(record=from_text(read_text(path), str(path)), folder=path.parent)
 
@@ -135,8 +167,12 @@ def job_of(
     conf: Mapping[str, str],
     arguments: Sequence[str],
     entry_point: str | None = None,
+    local: bool = False,
 ) -> Job:
-    """What the emitters need. Locations are the local files, or their keys under `s3_uri`.
+    """What the emitters need.
+
+    Locations are keys under `s3_uri` if it is given, else what publishing has recorded, and the
+    local files where not everything was published, or `local` is set.
 
     Raise `ConfigError` where the record has no such `entry_point`.
     """
@@ -145,6 +181,8 @@ def job_of(
     def location(artifact: Artifact) -> str:
         if s3_uri is not None:
             return f"{s3_uri}/{artifact.file}"
+        if record.published and not local:
+            return record.locations[artifact.file]
         return local_uri(str(found.path(artifact).resolve()))
 
     script = chosen(record, entry_point)

@@ -21,6 +21,18 @@ BuilderName = Literal["auto", "wheels", "docker"]
 BUILDERS: Final[tuple[BuilderName, ...]] = ("auto", "wheels", "docker")
 CleanRoomMode = Literal["auto", "require", "off"]
 CLEAN_ROOM_MODES: Final[tuple[CleanRoomMode, ...]] = ("auto", "require", "off")
+Encryption = Literal["AES256", "aws:kms"]
+ENCRYPTIONS: Final[tuple[Encryption, ...]] = ("AES256", "aws:kms")
+STORAGE_CLASSES: Final = (
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+)
+"""Those that a job can read from at once."""
+MOST_TAGS: Final = 10
+"""Of an object. S3 User Guide, "Categorizing your objects using tags"; so are the lengths."""
 TABLES: Final = ("conf", "releases", "waivers")
 """Keys of [tool.packager] that are tables: Spark properties, releases, and reasons by check."""
 
@@ -92,6 +104,23 @@ def _name(value: object) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", text):
         raise ValueError("a name, as in eu-west-1")
     return text
+
+
+def _account(value: object) -> str:
+    text = str(value) if isinstance(value, int | str) else ""
+    if not re.fullmatch(r"\d{12}", text):
+        raise ValueError("the twelve digits of an account, in quotes")
+    return text
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    tags = _texts(value)
+    keys = {tag.partition("=")[0] for tag in tags}
+    if len(keys) < len(tags) or len(tags) > MOST_TAGS:
+        raise ValueError(f"at most {MOST_TAGS} tags, each key once")
+    if not all(re.fullmatch(r"[\w .:/+@-]{1,128}=[\w .:/+=@-]{0,256}", tag) for tag in tags):
+        raise ValueError("tags as in team=data")
+    return tags
 
 
 def _seconds(value: object) -> int:
@@ -209,6 +238,16 @@ class Settings:
     )
     out: str = _option("Folder for the archives, relative to the project.", default="dist")
     s3_uri: str | None = _option("Where the artifacts will be published.", _s3_uri)
+    bucket_owner: str | None = _option(
+        "Number of the account that the bucket must be of.", _account
+    )
+    encryption: Encryption | None = _option(
+        "How objects are encrypted, `AES256` or `aws:kms`; else as the bucket is set up.",
+        _choice(*ENCRYPTIONS),
+    )
+    kms_key: str | None = _option("Key of KMS to encrypt objects with: id, ARN or alias.")
+    storage_class: str | None = _option("Storage class of objects.", _choice(*STORAGE_CLASSES))
+    s3_tags: tuple[str, ...] = _option("Tags of objects, as KEY=VALUE.", _tags, default=())
     region: str | None = _option("AWS Region; else that of the environment or the profile.", _name)
     profile: str | None = _option("Profile of the AWS command line to take credentials from.")
     path_style: bool = _option(

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from packager.checks.rules import RULES
 from packager.emitters import EMITTERS
 from packager.errors import EXIT_CODE_MEANINGS
 from packager.settings import OPTIONS, TABLES
+from tests.rig import aws
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -88,10 +89,24 @@ def test_ci_runs_the_readmes_own_set_up_and_test_commands() -> None:
         assert f"\n{command}\n" in ci
 
 
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The one that the README publishes to, in an S3 that is moto's."""
+    with aws.serve_apis(tmp_path) as cloud:
+        for name, value in cloud.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        aws.client(cloud, "s3").create_bucket(Bucket="my-bucket")
+        yield "my-bucket"
+
+
 @pytest.mark.network
 @pytest.mark.spark
-def test_the_tour_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tour_works_as_it_is_written(
+    tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
+    assert f"s3://{bucket}/" in README.read_text(encoding="utf-8")
     shutil.copytree(
         ROOT / "sample_app",
         tmp_path / "sample_app",

@@ -15,6 +15,7 @@ from packager.cli.init import init
 from packager.cli.jobs import conf, run
 from packager.cli.pack import pack
 from packager.cli.policy import policy
+from packager.cli.publish import publish
 from packager.cli.releases import releases
 from packager.cli.repository import repository_policy
 from packager.cli.testing import ForPytest, suite
@@ -65,6 +66,7 @@ image.command("policy")(repository_policy)
 app.add_typer(image, name="image")
 app.command()(validate)
 app.command()(inspect)
+app.command()(publish)
 app.command()(conf)
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(policy)

@@ -136,6 +136,7 @@ def run(
         conf=spark_properties(conf),
         arguments=arguments or (),
         entry_point=entry_point,
+        local=True,
     )
     require_entry_point(job)
     script = chosen_entry_point(found.record, entry_point)

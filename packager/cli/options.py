@@ -62,6 +62,10 @@ EntryPoint = Annotated[
     str | None,
     typer.Option("--entry-point", metavar="NAME", help="Which of several entry points."),
 ]
+Records = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RECORD]...", help="Records; those of dist if none is given."),
+]
 Region = Annotated[
     str | None,
     typer.Option("--region", metavar="REGION", help="AWS Region, if the profile's is another."),

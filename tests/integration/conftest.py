@@ -11,6 +11,7 @@ from tests.rig.aws import Aws, Cloud
 from tests.rig.emrserverless import server as rig_emr
 from tests.rig.emrserverless.service import Service
 from tests.rig.registry import Registry
+from tests.s3server import S3Server, serve_s3
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,13 @@ def emr(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     with rig_emr.serve(cloud) as (service, endpoint):
         monkeypatch.setenv(rig_emr.VARIABLE, endpoint)
         yield service
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 that verifies what arrives, and fails as it is told to; for the mark `tools`."""
+    with serve_s3() as served:
+        for name, value in Cloud(endpoint=served.endpoint).environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield served

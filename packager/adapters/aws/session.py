@@ -36,8 +36,17 @@ class Session:
         """`aws`, `aws-cn` or `aws-us-gov`."""
         return str(self.sdk.get_partition_for_region(self.region))
 
-    def client(self, service: str, *, connections: int = 10, region: str | None = None) -> Any:
+    def client(
+        self,
+        service: str,
+        *,
+        connections: int = 10,
+        region: str | None = None,
+        s3: Mapping[str, Any] | None = None,
+    ) -> Any:
         """Of one service, as boto3 names it; `connections` is how many threads will use it.
+
+        `s3` has settings of that service, beside those of the user.
 
         Raise `CommandError` or `ConfigError` for what the SDK can not be set up with.
         """
@@ -50,7 +59,7 @@ class Session:
             user_agent_extra=f"packager/{__version__}",
             retries={"mode": "standard", "total_max_attempts": TRIES} if self.retries else None,
             # Only if it is asked for: else ~/.aws/config may, and S3 at an IP address does.
-            s3={"addressing_style": "path"} if self.path_style else None,
+            s3={**(s3 or {}), **({"addressing_style": "path"} if self.path_style else {})},
         )
         with explained(f"no connection to AWS can be set up for {service}"):
             return self.sdk.client(service, region_name=region or self.region, config=config)
