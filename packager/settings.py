@@ -33,8 +33,9 @@ STORAGE_CLASSES: Final = (
 """Those that a job can read from at once."""
 MOST_TAGS: Final = 10
 """Of an object. S3 User Guide, "Categorizing your objects using tags"; so are the lengths."""
-TABLES: Final = ("conf", "releases", "waivers")
-"""Keys of [tool.packager] that are tables: Spark properties, releases, and reasons by check."""
+TABLES: Final = ("conf", "releases", "waivers", "run", "application")
+"""Keys of [tool.packager] that are tables: Spark properties, releases, reasons by check, and what
+runs and applications of EMR Serverless are to be."""
 
 
 def _text(value: object) -> str:
@@ -268,6 +269,10 @@ class Settings:
     releases: Mapping[str, Release] = field(default_factory=known_releases, compare=False)
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Reasons by code of the check."""
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """As it is written; `packager.jobs.request` reads it."""
+    application: Mapping[str, Any] = field(default_factory=dict)
+    """As it is written; `packager.jobs.wanted` reads it."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
     @property
@@ -369,6 +374,8 @@ def resolve(
         conf=_conf(table.get("conf", {}), file) | dict(flags.get("conf") or {}),
         releases=with_additions(_table(table, "releases", file)),
         waivers=_waivers(_table(table, "waivers", file), flags.get("waivers") or {}, file),
+        run=_table(table, "run", file),
+        application=_table(table, "application", file),
         origins=origins,
     )
 

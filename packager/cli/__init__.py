@@ -12,12 +12,14 @@ from packager.cli.cache import cache
 from packager.cli.config import config
 from packager.cli.image import image
 from packager.cli.init import init
-from packager.cli.jobs import conf, run
+from packager.cli.jobs import conf
 from packager.cli.pack import pack
 from packager.cli.policy import policy
 from packager.cli.publish import publish
 from packager.cli.releases import releases
 from packager.cli.repository import repository_policy
+from packager.cli.run import run
+from packager.cli.runs import cancel, logs, runs, status
 from packager.cli.testing import ForPytest, suite
 from packager.errors import ExitCode
 
@@ -69,6 +71,10 @@ app.command()(inspect)
 app.command()(publish)
 app.command()(conf)
 app.command(context_settings={"ignore_unknown_options": True})(run)
+app.command()(status)
+app.command()(logs)
+app.command()(cancel)
+app.command()(runs)
 app.command()(policy)
 app.command("test", cls=ForPytest)(suite)
 app.command()(releases)

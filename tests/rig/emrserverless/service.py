@@ -43,6 +43,8 @@ class Run:
     refreshed: float = 0
     delivered: set[int] = field(default_factory=set)
     """Attempts whose logs are complete."""
+    streamed: dict[int, int] = field(default_factory=dict)
+    """Lines that CloudWatch has, by attempt."""
 
     @property
     def state(self) -> str:
@@ -386,6 +388,8 @@ class Service:
             run.ran.append((at, None))
             run.refreshed = at
             facts["startedAt"] = self._stamp(at)
+            if minutes := facts.get("executionTimeoutMinutes"):
+                self.events.append((at + minutes * 60, lambda: self._time_out(run)))
         if state not in ENDED:
             return
         if run.ran and run.ran[-1][1] is None:
@@ -420,13 +424,13 @@ class Service:
                 continue
             until = min(self.now - plan.late, end if end is not None else self.now) - began
             lines = [line for line in plan.lines if line.at <= until]
-            self._deliver(run, attempt, lines, began)
+            self._deliver(run, attempt, lines)
             if complete:
                 run.delivered.add(attempt)
         if refresh:
             run.refreshed = self.now
 
-    def _deliver(self, run: Run, attempt: int, lines: list[Line], began: float) -> None:
+    def _deliver(self, run: Run, attempt: int, lines: list[Line]) -> None:
         if not lines or self.clients is None:
             return
         facts = run.facts
@@ -444,13 +448,9 @@ class Service:
             logs.write_s3(self.clients("s3"), uri, folder, lines, run.plan.rotation)
         cloudwatch = monitoring.get("cloudWatchLoggingConfiguration", {})
         if cloudwatch.get("enabled"):
-            logs.write_cloudwatch(
-                self.clients("logs"),
-                cloudwatch,
-                folder,
-                lines,
-                began_ms=int((START + began) * 1000),
-            )
+            new = lines[run.streamed.get(attempt, 0) :]
+            run.streamed[attempt] = len(lines)
+            logs.write_cloudwatch(self.clients("logs"), cloudwatch, folder, new)
 
     def _get_job_run(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"jobRun": self._run(asked).facts}
@@ -465,6 +465,10 @@ class Service:
     def cancel(self, run: Run) -> None:
         run.steps = [(self.now, "CANCELLING"), (self.now + run.plan.cancelling, "CANCELLED")]
         self._settle()
+
+    def _time_out(self, run: Run) -> None:
+        if run.state not in ENDED:
+            self.cancel(run)
 
     def _list_job_runs(self, asked: dict[str, Any]) -> dict[str, Any]:
         application = self._application(asked["applicationId"])

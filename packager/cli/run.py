@@ -1,0 +1,291 @@
+"""`packager run`: archives as a job, here or on EMR Serverless."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from packager.cli.options import (
+    Arch,
+    Conf,
+    EntryPoint,
+    Json,
+    Profile,
+    Quiet,
+    Region,
+    Release,
+    S3Uri,
+    host_arch,
+    pairs,
+    settings_of,
+    spark_properties,
+)
+from packager.console import Console
+from packager.errors import ExitCode
+
+if TYPE_CHECKING:
+    from packager.recorded import Found
+    from packager.settings import Settings
+    from packager.sparkconf import Job
+
+Application = Annotated[
+    str | None,
+    typer.Option("--application", metavar="NAME|ID", help="Of EMR Serverless."),
+]
+Logs = Annotated[
+    str | None,
+    typer.Option(
+        "--logs",
+        metavar="WHICH",
+        help="stdout (of the driver; default), stderr, executors, all, none; or several: a,b.",
+    ),
+]
+
+
+def run(
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Record; else the one in dist.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGUMENT]...", help="Arguments of the job.")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run on a Spark cluster that lives on this machine.")
+    ] = False,
+    application: Application = None,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="ARN", help="Role that the job runs as.")
+    ] = None,
+    release: Release = None,
+    arch: Arch = None,
+    region: Region = None,
+    profile: Profile = None,
+    s3_uri: S3Uri = None,
+    conf: Conf = None,
+    entry_point: EntryPoint = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", help="Of the run; else the project's.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", metavar="MODE", help="batch (default) or streaming.")
+    ] = None,
+    timeout_minutes: Annotated[
+        int | None,
+        typer.Option("--timeout-minutes", metavar="N", help="EMR cancels it then [720]."),
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option("--max-attempts", metavar="N", help="Of a batch job [1].")
+    ] = None,
+    max_failures_per_hour: Annotated[
+        int | None,
+        typer.Option("--max-failures-per-hour", metavar="N", help="Of a streaming job [5]."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")
+    ] = None,
+    log_uri: Annotated[
+        str | None, typer.Option("--log-uri", metavar="URI", help="Where S3 gets the logs.")
+    ] = None,
+    log_group: Annotated[
+        str | None, typer.Option("--log-group", metavar="NAME", help="Where CloudWatch gets them.")
+    ] = None,
+    client_token: Annotated[
+        str | None,
+        typer.Option("--client-token", metavar="TEXT", help="The same one starts one run only."),
+    ] = None,
+    logs: Logs = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Print the run's ID and do not wait for its end.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look and print what would be asked; start nothing.")
+    ] = False,
+    preflight: Annotated[
+        bool, typer.Option("--preflight/--no-preflight", help="Look at the application before.")
+    ] = True,
+    spark_home: Annotated[
+        Path | None, typer.Option("--spark-home", metavar="DIR", help="Local: Spark to run on.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=8, help="Local: how many workers.")
+    ] = 2,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Local: show Spark's log.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run packed archives as a job: on EMR Serverless, or here with --local.
+
+    Waits for its end and shows its output. Ctrl-C cancels it; a second one leaves it.
+    """
+    console = Console(quiet=quiet)
+    chosen = {"release": release, "arch": arch}
+    if local:
+        _run_local(
+            console,
+            _found(record, chosen, entry_point, conf, arguments, local=True),
+            entry_point,
+            spark_home=spark_home,
+            workers=workers,
+            verbose=verbose,
+        )
+        return
+    flags = {
+        "application": application,
+        "role": role,
+        "name": name,
+        "mode": mode,
+        "timeout_minutes": timeout_minutes,
+        "max_attempts": max_attempts,
+        "max_failures_per_hour": max_failures_per_hour,
+        "tags": dict(pairs("--tag", "KEY=VALUE", tag)) or None,
+        "log_uri": log_uri,
+        "log_group": log_group,
+        "client_token": client_token,
+    }
+    chosen |= {"s3_uri": s3_uri, "region": region, "profile": profile}
+    _run_on_aws(
+        console,
+        _found(record, chosen, entry_point, conf, arguments),
+        flags,
+        which=logs,
+        detach=detach,
+        dry_run=dry_run,
+        look=preflight,
+        json=json,
+    )
+
+
+def _found(
+    path: Path | None,
+    flags: Mapping[str, Any],
+    entry_point: str | None,
+    conf: list[str] | None,
+    arguments: list[str] | None,
+    *,
+    local: bool = False,
+) -> "tuple[Found, Job, Settings]":
+    from packager.recorded import find_record, job_of, target_of
+    from packager.sparkconf import require_entry_point
+
+    project, settings = settings_of(None, flags, required=False)
+    folder = Path.cwd() if project is None else project.root / settings.out
+    arch = settings.arch[0] if flags["arch"] else host_arch() if local and path is None else None
+    found = find_record(path, folder, release=settings.release, arch=arch)
+    job = job_of(
+        found,
+        target_of(found.record, settings),
+        s3_uri=None if local else settings.s3_uri,
+        conf=spark_properties(conf),
+        arguments=arguments or (),
+        entry_point=entry_point,
+        local=local,
+    )
+    require_entry_point(job)
+    return found, job, settings
+
+
+def _run_on_aws(
+    console: Console,
+    packed: "tuple[Found, Job, Settings]",
+    flags: Mapping[str, Any],
+    *,
+    which: str | None,
+    detach: bool,
+    dry_run: bool,
+    look: bool,
+    json: bool,
+) -> None:
+    import uuid
+
+    from packager.adapters.aws.emr import EmrServerless
+    from packager.adapters.aws.jobfacts import job_facts
+    from packager.adapters.aws.session import open_session
+    from packager.cli.watching import finish, wanted_logs, watch
+    from packager.jobs.follow import start
+    from packager.jobs.launch import prepare, require_clear, require_published, warning
+    from packager.jobs.preflight import preflight
+    from packager.jobs.request import run_options
+
+    found, job, settings = packed
+    wanted = wanted_logs(which)
+    options = run_options(settings.run, flags)
+    if options.application is None and (name := settings.application.get("name")):
+        options = replace(options, application=str(name))
+    if options.client_token is None:
+        options = replace(options, client_token=uuid.uuid4().hex)
+    require_published(job)
+    session = open_session(settings, os.environ)
+    emr = EmrServerless(session)
+    launch = prepare(emr, job, options)
+    if look:
+        facts = job_facts(
+            session,
+            role=launch.request["executionRoleArn"],
+            files=launch.files(),
+            logs=launch.log_uri,
+        )
+        report = preflight(launch.flight(facts))
+        for finding in report.warnings:
+            console.warn(warning(finding))
+        require_clear(report)
+    emr.check("StartJobRun", launch.request)
+    if dry_run:
+        console.document({"operation": "StartJobRun", "request": launch.request})
+        return
+    run_id = start(emr, launch.request)
+    console.say(f"run {run_id} of application {launch.application_id}")
+    if detach:
+        if json:
+            console.document({"applicationId": launch.application_id, "jobRunId": run_id})
+        else:
+            console.data(run_id)
+        return
+    ended = watch(
+        session,
+        emr,
+        launch.application,
+        run_id,
+        console=console,
+        wanted=wanted,
+        cancels=True,
+        data=not json,
+    )
+    finish(session, emr, launch.application, ended, found.record, console=console, json=json)
+
+
+def _run_local(
+    console: Console,
+    packed: "tuple[Found, Job, Settings]",
+    entry_point: str | None,
+    *,
+    spark_home: Path | None,
+    workers: int,
+    verbose: bool,
+) -> None:
+    from packager.adapters.spark import find_java, find_spark, run_local
+    from packager.entrypoints import chosen
+    from packager.recorded import target_of
+
+    found, job, settings = packed
+    target = target_of(found.record, settings)
+    script = chosen(found.record, entry_point)
+    assert script is not None  # noqa: S101  # it is required above
+    status = run_local(
+        {a.kind: found.path(a) for a in found.record.archives},
+        found.path(script),
+        job.arguments,
+        conf=job.conf.entries,
+        spark=find_spark(os.environ, spark_home, wanted=target.release.spark, say=console.say),
+        java=find_java(os.environ),
+        python=target.python,
+        env=os.environ,
+        say=console.say,
+        out=console.data,
+        workers=workers,
+        verbose=verbose,
+    )
+    if status:
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)
