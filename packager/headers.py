@@ -39,6 +39,13 @@ def tar_header(path: str, *, size: int = 0, mode: int = 0o777, link: str = "") -
     return _common_header(name, size, mode)[0]
 
 
+def directory_header(path: str) -> bytes:
+    """That of a directory which everybody may read and its owner write."""
+    info = tarfile.TarInfo(path)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
 def header_member(padding: int, path: str, *, size: int, mode: int) -> bytes | None:
     """A gzip member of `padding` zeros, fewer than a block, and a file's header.
 

@@ -139,7 +139,7 @@ def plan(members: Iterable[TarMember], level: int = LEVEL) -> Plan:
     def flush() -> None:
         nonlocal padding
         if pending or padding:
-            literals.extend(_gzip_member(pending + bytes(padding), level))
+            literals.extend(gzip_member(pending + bytes(padding), level))
             pending.clear()
             padding = 0
 
@@ -208,7 +208,7 @@ def plan_bytes(data: bytes, level: int = LEVEL) -> Plan:
     literals = bytearray()
     padded = data + bytes(-len(data) % BLOCK)
     for start in range(0, len(padded), CHUNK):
-        literals += _gzip_member(padded[start : start + CHUNK], level)
+        literals += gzip_member(padded[start : start + CHUNK], level)
     return Plan(literals=literals, steps=array("Q", (len(literals), 0, 0)))
 
 
@@ -217,7 +217,7 @@ def end() -> Plan:
     return plan_bytes(END_OF_ARCHIVE)
 
 
-def _gzip_member(data: bytes | bytearray, level: int) -> bytes:
+def gzip_member(data: bytes | bytearray, level: int) -> bytes:
     return b"".join(
         (
             GZIP_HEADER,
