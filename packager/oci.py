@@ -72,6 +72,8 @@ class Layer:
     """Of the tar in it."""
     size: int
     """Bytes in the file, which are those that are pushed if it is compressed."""
+    type: str = ""
+    """Media type; empty where no manifest tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,8 @@ class OciImage:
     """All that its tag stands for, without attestations."""
     attested: bool
     """Whether attestations stand beside it, for which its tag is an index."""
+    config_file: str = ""
+    """Where the whole of its configuration is."""
 
     @property
     def size(self) -> int:
@@ -350,6 +354,7 @@ def _from_layout(files: Blobs, platform: str) -> OciImage:
         layers=_layers(files, config, [(m.file, m.digest) for m in described], described),
         platforms=platforms,
         attested=attested,
+        config_file=_described(files, manifest.get("config")).file,
     )
 
 
@@ -377,6 +382,7 @@ def _from_docker(files: Blobs) -> OciImage:
         layers=_layers(files, config, [(name, "") for name in names], ()),
         platforms=(config.platform,),
         attested=False,
+        config_file=name,
     )
 
 
@@ -485,7 +491,8 @@ def _layers(
         if (size := files.size(name)) is None:
             raise _missing(files, name)
         expected = described[number].size if described else size
-        layers.append(Layer(file=name, digest=digest, diff_id=diff_id, size=expected))
+        type_ = described[number].type if described else ""
+        layers.append(Layer(file=name, digest=digest, diff_id=diff_id, size=expected, type=type_))
     return tuple(layers)
 
 

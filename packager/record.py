@@ -5,6 +5,7 @@ through it, so they can be other CI jobs. It holds no time and no absolute path:
 gives the same record.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -72,6 +73,27 @@ class RecordedRoom:
     """Whether a Spark job was run."""
 
 
+ImageRole = Literal["", "driver", "executor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedImage:
+    """A custom image with what the record describes in it."""
+
+    role: ImageRole = ""
+    """Whose image it is; empty where driver and executors have the same."""
+    base: str
+    base_digest: str
+    """Of the base's manifest; empty where the engine that has it knows of none."""
+    digest: str
+    """Of the manifest."""
+    config_digest: str
+    size: int
+    """Bytes of all layers, as they are transferred."""
+    reference: str = ""
+    """Where it was pushed, by digest; empty where it is in an engine only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     tool: str
@@ -109,6 +131,7 @@ class Record:
     locations: Mapping[str, str] = field(default_factory=dict)
     """Where files were published, by their names: URIs. Those of this record and of its bill of
     materials may be among them."""
+    images: tuple[RecordedImage, ...] = ()
 
     @property
     def name(self) -> str:
@@ -141,6 +164,8 @@ def to_text(record: Record) -> str:
         del document["locations"]
     if record.clean_room is None:
         del document["clean_room"]
+    if not record.images:
+        del document["images"]
     for artifact in document["artifacts"]:
         if not artifact["name"]:
             del artifact["name"]
@@ -153,6 +178,12 @@ def to_text(record: Record) -> str:
     if not record.byte_code:
         del document["byte_code"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def made_of(record: Record) -> str:
+    """SHA-256 of what was made, which is the same wherever it was judged and put."""
+    text = to_text(replace(record, report={}, clean_room=None, locations={}, images=()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def from_text(text: str, where: str) -> Record:

@@ -33,9 +33,9 @@ STORAGE_CLASSES: Final = (
 """Those that a job can read from at once."""
 MOST_TAGS: Final = 10
 """Of an object. S3 User Guide, "Categorizing your objects using tags"; so are the lengths."""
-TABLES: Final = ("conf", "releases", "waivers", "run", "application")
-"""Keys of [tool.packager] that are tables: Spark properties, releases, reasons by check, and what
-runs and applications of EMR Serverless are to be."""
+TABLES: Final = ("conf", "image", "releases", "waivers", "run", "application")
+"""Keys of [tool.packager] that are tables: Spark properties, what custom images have besides,
+releases, reasons by check, and what runs and applications of EMR Serverless are to be."""
 
 
 def _text(value: object) -> str:
@@ -273,6 +273,8 @@ class Settings:
     """As it is written; `packager.jobs.request` reads it."""
     application: Mapping[str, Any] = field(default_factory=dict)
     """As it is written; `packager.jobs.wanted` reads it."""
+    image: Mapping[str, Any] = field(default_factory=dict)
+    """As it is written; `imagebuild.options` reads it."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
     @property
@@ -376,6 +378,7 @@ def resolve(
         waivers=_waivers(_table(table, "waivers", file), flags.get("waivers") or {}, file),
         run=_table(table, "run", file),
         application=_table(table, "application", file),
+        image=_table(table, "image", file),
         origins=origins,
     )
 

@@ -21,14 +21,14 @@ PREFIX = "opt/packager/environment/"
 
 def packed(folder: Path, *members: TarMember) -> Path:
     path = folder / "archive.tar.gz"
-    with path.open("wb") as out:
+    with path.open("w+b") as out:
         write([(plan(members), None)], out)
     return path
 
 
 def layered(archive: Path) -> tuple[ImageLayer, bytes]:
     out = archive.with_name("layer")
-    with out.open("wb") as file:
+    with out.open("w+b") as file:
         layer = write_layer(archive, PREFIX, file, name="it")
     return layer, out.read_bytes()
 
@@ -97,7 +97,7 @@ def test_what_is_compressed_is_copied(tmp_path: Path) -> None:
         length=len(deflated),
     )
     path = tmp_path / "archive.tar.gz"
-    with path.open("wb") as out, source.open("rb") as file:
+    with path.open("w+b") as out, source.open("rb") as file:
         write([(plan([span, span._replace(path="n/m.py")]), file)], out)
     _, data = layered(path)
     assert data.count(deflated) == 2
@@ -158,7 +158,7 @@ def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
 def test_a_large_file_passes_in_pieces(tmp_path: Path) -> None:
     path = tmp_path / "archive.tar.gz"
     data = bytes(12_000_256)
-    with path.open("wb") as out:
+    with path.open("w+b") as out:
         header = tarfile.TarInfo("large")
         header.size = len(data)
         out.write(gzip.compress(header.tobuf(tarfile.PAX_FORMAT), 1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from packager.ports import CleanRoom, Ports
 
 if TYPE_CHECKING:
+    from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.imagesources.engine import EngineImages
     from packager.layershelf import Shelf
 
@@ -94,6 +95,19 @@ def image_sources(
     store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
     images = EngineImages(env=env, say=say, recall=store.recall, remember=store.remember)
     return images, Shelf(recall=store.recall, remember=store.remember)
+
+
+def image_maker(
+    cache_dir: str | None, *, env: Mapping[str, str], say: Callable[[str], None]
+) -> "ImageMaker":
+    """What images are made with: registries, and the store's memory."""
+    from packager.adapters.fetch import Fetcher
+    from packager.adapters.imagemaker import ImageMaker
+    from packager.adapters.registry.client import registry_client
+    from packager.adapters.store import Store
+
+    store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
+    return ImageMaker(client=registry_client(env), memory=store, env=env, say=say)
 
 
 def store_root(cache_dir: str | None) -> Path:

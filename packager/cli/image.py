@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from packager.cli.image_build import build
 from packager.cli.options import (
     Arch,
     Format,
@@ -22,6 +23,7 @@ from packager.console import Console
 from packager.errors import ConfigError, ExitCode
 
 image = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+image.command("build")(build)
 
 
 @image.callback()
