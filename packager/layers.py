@@ -146,7 +146,7 @@ def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, A
         for wheel in layer.wheels:
             note_wheel(wheel)
             with _opened(wheel.wheel) as file:
-                yield plan(wheel.members), file
+                yield wheel.plan, file
                 _require_unchanged(wheel.wheel, file)
 
     written = _kept(layer, out, store)

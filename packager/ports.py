@@ -10,7 +10,7 @@ from packager.dockerbuild import Recipe
 from packager.errors import CommandError
 from packager.facts import Observation
 from packager.lockfiles import Pin, Source
-from packager.tarball import TarMember
+from packager.tarball import Plan, TarMember, plan
 from packager.target import Target
 from packager.wheels import Layout
 
@@ -36,6 +36,14 @@ def gone(wheel: StoredWheel, error: OSError) -> CommandError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """How to write these very members."""
+
+    members: tuple[TarMember, ...]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledWheel:
     """A wheel as a part of a layer."""
 
@@ -43,6 +51,15 @@ class InstalledWheel:
     members: tuple[TarMember, ...]
     """Sorted by path; the data of most lie in the wheel."""
     observations: tuple[Observation, ...]
+    planned: Planned | None = None
+    """If it is known already."""
+
+    @property
+    def plan(self) -> Plan:
+        """How to write the members, which may be fewer than once were planned."""
+        if self.planned is not None and self.planned.members is self.members:
+            return self.planned.plan
+        return plan(self.members)
 
 
 class Resolver(Protocol):

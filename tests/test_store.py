@@ -10,9 +10,11 @@ from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store, local_path
 from packager.environment import APP_LAYOUT
 from packager.errors import CommandError, ConfigError
+from packager.facts import ArchiveFacts
 from packager.layers import Layer, write_layer
 from packager.lockfiles import Pin
 from packager.ports import StoredWheel
+from packager.record import Artifact
 from tests.index import make_wheel
 
 
@@ -26,7 +28,33 @@ def test_what_is_damaged_in_the_store_is_made_again(tmp_path: Path, damage: byte
     wheel = store.admit(make_wheel(tmp_path / "wheels", "fruit"))
     good = store.installed(wheel, APP_LAYOUT)
     (wheel.path.parent / f"{wheel.filename}.facts.json").write_bytes(damage)
+    (plan,) = (store.root / "plans").iterdir()
+    whole = plan.read_bytes()
+    plan.write_bytes(damage)
     assert store.installed(wheel, APP_LAYOUT) == good
+    assert plan.read_bytes() == whole
+
+
+def test_a_kept_plan_makes_the_same_archive_without_a_look_into_the_wheel(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    wheel = store.admit(make_wheel(tmp_path / "wheels", "fruit"))
+    written: list[tuple[Artifact, ArchiveFacts]] = []
+    for _ in range(2):
+        part = store.installed(wheel, APP_LAYOUT)
+        layer = Layer(
+            kind="app", name="x", members=(), files=(), key=str(len(written)), wheels=[part]
+        )
+        written.append(write_layer(layer, tmp_path / "store", store))
+        (wheel.path.parent / f"{wheel.filename}.facts.json").unlink(missing_ok=True)
+    assert written[0] == written[1]
+
+
+def test_a_store_that_can_not_keep_plans_serves_without(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    wheel = store.admit(make_wheel(tmp_path / "wheels", "fruit"))
+    (store.root / "plans").write_text("in the way", encoding="utf-8")
+    assert store.installed(wheel, APP_LAYOUT) == store.installed(wheel, APP_LAYOUT)
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_a_wheel_that_vanished_is_named(tmp_path: Path) -> None:

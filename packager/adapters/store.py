@@ -2,6 +2,7 @@
 
     wheels/SHA256/FILENAME      a wheel, verified once; `facts.json` beside it holds what was seen
     pythons/SHA256/FILENAME     a build of CPython; `builds` knows what lies beside it
+    plans/KEY                   a wheel's part of an archive; `plans` knows its form
     KIND/KEY                    texts remembered: resolutions, wheels built of a source
     tmp/                        whatever is not whole yet, by whose it is; nothing reads it
     size                        a count of all that; see `limit`
@@ -27,6 +28,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packager.adapters.fetch import Fetcher, not_in_store
 from packager.adapters.limit import note_added
+from packager.adapters.plans import plan_data, plan_key, read_plan
 from packager.adapters.seals import is_sound, seal, signed, unsigned
 from packager.environment import observe_content
 from packager.errors import CommandError, ConfigError
@@ -42,8 +44,8 @@ from packager.facts import (
 )
 from packager.leftovers import mark
 from packager.lockfiles import Pin
-from packager.ports import InstalledWheel, StoredWheel, gone
-from packager.tarball import Content
+from packager.ports import InstalledWheel, Planned, StoredWheel, gone
+from packager.tarball import Content, TarMember, plan
 from packager.wheels import (
     Entry,
     Layout,
@@ -58,6 +60,8 @@ from packager.wheels import (
 
 FORMAT: Final = f"5.{OBSERVATION_FORMAT}"
 """Of facts; another version's are made anew."""
+
+PLANS: Final = "plans"
 
 FEW: Final = 3
 """Wheels that are verified sooner than another process has started."""
@@ -222,6 +226,24 @@ class Store:
             return _facts(path)
 
     def installed(self, wheel: StoredWheel, layout: Layout) -> InstalledWheel:
+        path = self.root / PLANS / plan_key(wheel.sha256, wheel.filename, layout)
+        try:
+            members, observations, planned = read_plan(path.read_bytes())
+            used(path)
+        except (OSError, ValueError):  # there is none, or it is damaged
+            members, observations = self._worked_out(wheel, layout)
+            planned = plan(members)
+            self._keep(path, plan_data(members, observations, planned))
+        return InstalledWheel(
+            wheel=wheel,
+            members=members,
+            observations=observations,
+            planned=Planned(members=members, plan=planned),
+        )
+
+    def _worked_out(
+        self, wheel: StoredWheel, layout: Layout
+    ) -> tuple[tuple[TarMember, ...], tuple[Observation, ...]]:
         try:
             parsed, known = self._facts(wheel)
             with wheel.path.open("rb") as file:
@@ -231,13 +253,9 @@ class Store:
         # What is written anew for the layer, scripts above all, is looked at as it will be.
         anew = {member.path: member for member in members if isinstance(member, Content)}
         seen = [moved(o, destination(parsed, o.path, layout)) for o in known]
-        return InstalledWheel(
-            wheel=wheel,
-            members=members,
-            observations=(
-                *(o for o in seen if o.path not in anew),
-                *(o for member in anew.values() for o in observe_content(member)),
-            ),
+        return members, (
+            *(o for o in seen if o.path not in anew),
+            *(o for member in anew.values() for o in observe_content(member)),
         )
 
     def recall(self, kind: str, key: str) -> str | None:
@@ -254,10 +272,17 @@ class Store:
 
     def _keep(self, path: Path, data: bytes) -> None:
         """Write what only saves work later: a store that can not be written serves without."""
-        with contextlib.suppress(CommandError), self.temporary() as folder:
-            (folder / path.name).write_bytes(data)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (folder / path.name).replace(path)
+        with contextlib.suppress(OSError):
+            (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+            number, name = tempfile.mkstemp(prefix=mark(), dir=self.root / "tmp")
+            temporary = Path(name)
+            try:
+                with os.fdopen(number, "wb") as file:
+                    file.write(data)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
             note_added(self.root, len(data))
 
     @contextlib.contextmanager

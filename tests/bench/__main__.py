@@ -207,7 +207,7 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
     host = shlex.quote(str(wheels / "amd64"))
     offline = f"--no-index --find-links {host}"
     warm = "UV_OFFLINE=1 UV_CACHE_DIR=$PWD/uv-cache"
-    only_wheels = "rm -rf store/resolved store/made store/packed"
+    only_wheels = "rm -rf store/plans store/resolved store/made store/packed"
     download = "" if network else "downloads; only with --network"
     return (
         Row(

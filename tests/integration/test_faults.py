@@ -60,7 +60,7 @@ def test_whatever_is_damaged_in_the_store_the_archives_are_right(
         got = packager("pack", "--arch", "all", cwd=on.project)
         return got.code, got.err
 
-    kinds = {"wheels.whl", "wheels.json", "made", "packed", "built", "size"}
+    kinds = {"wheels.whl", "wheels.json", "plans", "made", "packed", "built", "size"}
     tried = damage(on, run, len(kinds) * len(DAMAGE))
     assert {kind: tried[kind] for kind in kinds} == dict.fromkeys(kinds, len(DAMAGE))
 
