@@ -4,7 +4,6 @@ Pure but for the files that it is given.
 """
 
 import hashlib
-import posixpath
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from packager.layertree import LayerIndex, Node, Tree, merge, read_layer
 from packager.oci import Blobs, ImageConfig, Layer, OciImage, image_in
 
 Difference = Literal["removed", "content", "mode", "owner", "kind", "link"]
-READERS: Final = 2
+READERS: Final = 3
 """Layers that are read at a time; each has a few megabytes in memory."""
 
 
@@ -36,6 +35,7 @@ class Account:
     uid: int
     gids: frozenset[int]
     home: str
+    shell: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,8 @@ class ImageFacts:
     own: int
     """Number of the first layer that is not the base's; 0 where no base is known."""
     base: BaseFacts | None
+    read: bool = True
+    """Whether its layers were looked into; else there is no tree."""
 
     def account(self, name: str) -> Account | None:
         """A user by name, or None if the image does not know it."""
@@ -77,7 +79,12 @@ class ImageFacts:
                     for group in _rows(self.tree, "etc/group")
                     if len(group) >= 4 and group[2].isdecimal() and name in group[3].split(",")
                 }
-                return Account(uid=int(row[2]), gids=frozenset({int(row[3]), *gids}), home=row[5])
+                return Account(
+                    uid=int(row[2]),
+                    gids=frozenset({int(row[3]), *gids}),
+                    home=row[5],
+                    shell=(*row, "")[6],
+                )
         return None
 
     def group(self, name: str) -> int | None:
@@ -104,59 +111,6 @@ class ImageFacts:
     def own_secrets(self) -> Iterator[tuple[str, str]]:
         """Path and kind of credentials in files of layers above the base, deleted ones included."""
         return (found for layer in self.layers[self.own :] for found in layer.secrets)
-
-
-class Python(NamedTuple):
-    """An interpreter in an image."""
-
-    asked: str
-    """As the job names it."""
-    path: str
-    """Where it really is, without the slash in front."""
-    node: Node
-    version: str | None
-    """Minor version, where names tell it."""
-
-
-def find_python(facts: ImageFacts, asked: str) -> Python | None:
-    """The program that `asked` starts in the image; None where there is none."""
-    if "/" in asked:
-        path = facts.tree.find(asked)
-    else:
-        folders = (facts.config.variable("PATH") or "/usr/bin:/bin").split(":")
-        tried = (facts.tree.find(f"{folder}/{asked}") for folder in folders)
-        path = next((found for found in tried if found), None)
-    node = facts.tree.nodes.get(path) if path else None
-    if path is None or node is None:
-        return None
-    return Python(asked=asked, path=path, node=node, version=_version(facts.tree, path))
-
-
-def site_folders(python: Python) -> tuple[str, ...]:
-    """Where that interpreter looks for packages, as systems and source builds have it."""
-    if python.version is None:
-        return ()
-    prefix = posixpath.dirname(posixpath.dirname(python.path))
-    roots = dict.fromkeys((prefix, "usr/local", "usr") if prefix == "usr" else (prefix,))
-    return tuple(
-        f"{root}/{lib}/python{python.version}/{site}"
-        for root in roots
-        for lib in ("lib", "lib64")
-        for site in ("site-packages", "dist-packages")
-    )
-
-
-def _version(tree: Tree, path: str) -> str | None:
-    named = re.search(r"/python(\d+\.\d+)$", f"/{path}")
-    if named:
-        return named[1]
-    prefix = posixpath.dirname(posixpath.dirname(path))
-    found = {
-        match[1]
-        for name in tree.names(f"{prefix}/lib")
-        if (match := re.fullmatch(r"python(\d+\.\d+)", name))
-    }
-    return found.pop() if len(found) == 1 else None
 
 
 def _rows(tree: Tree, path: str) -> Iterator[list[str]]:
@@ -215,9 +169,31 @@ def observe(
     )
 
 
+def observe_documents(image: OciImage, *, name: str) -> ImageFacts:
+    """What an image says of itself, without a look into any layer."""
+    return ImageFacts(
+        name=name,
+        config=image.config,
+        tree=Tree({}, {}),
+        layers=(),
+        size=image.size,
+        unpacked=0,
+        platforms=image.platforms,
+        attested=image.attested,
+        own=0,
+        base=None,
+        read=False,
+    )
+
+
 def _read(image: OciImage, shelf: Shelf | None) -> tuple[LayerIndex, ...]:
     with ThreadPoolExecutor(READERS) as pool:
-        return tuple(pool.map(lambda layer: _index(image, layer, shelf), image.layers))
+        try:
+            return tuple(pool.map(lambda layer: _index(image, layer, shelf), image.layers))
+        except BaseException:  # else the others would come to their ends first
+            image.blobs.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _index(image: OciImage, layer: Layer, shelf: Shelf | None) -> LayerIndex:

@@ -162,6 +162,9 @@ class Blobs(Protocol):
 
     def chunks(self, name: str) -> Iterator[bytes]: ...
 
+    def stop(self) -> None:
+        """Give up what other threads read, since nobody waits for it any more."""
+
 
 def read_image(path: Path, platform: str) -> OciImage:
     """The image for `platform` (as in `linux/arm64`) in a folder or tar, or the only one there.
@@ -209,6 +212,9 @@ class _Folder:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
+    def stop(self) -> None:
+        """Files are read soon enough."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tar:
@@ -233,6 +239,9 @@ class _Tar:
             while left and (chunk := file.read(min(left, CHUNK_BYTES))):
                 left -= len(chunk)
                 yield chunk
+
+    def stop(self) -> None:
+        """Files are read soon enough."""
 
 
 def files_in(path: Path) -> Blobs:

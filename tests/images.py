@@ -139,6 +139,11 @@ SYSTEM: Files = {
     "etc/group": "root:x:0:\nhadoop:x:998:\n",
     "etc/alternatives/jre": symlink("/usr/lib/jvm/java-17"),
     "usr/lib/jvm/java-17/bin/java": program(),
+    "usr/lib/jvm/java-17/release": 'IMPLEMENTOR="Amazon.com Inc."\nJAVA_VERSION="17.0.13"\n',
+    "usr/bin/bash": program(),
+    "usr/bin/env": program(),
+    "usr/bin/sh": symlink("bash"),
+    "bin": symlink("usr/bin"),
     "usr/bin/python3.11": program(),
     "usr/bin/python3": symlink("python3.11"),
     "usr/bin/tini": program(),
@@ -149,6 +154,8 @@ SYSTEM: Files = {
 SPARK: Files = {
     **{f"{SPARK_BIN}/{name}": program(b"#!/bin/sh\n") for name in ("spark-class", "spark-submit")},
     **{f"{SPARK_JARS}/{name}": f"jar {name}" for name in JARS},
+    "usr/lib/spark/python/lib/py4j-0.10.9.7-src.zip": "",
+    "usr/lib/spark/python/lib/pyspark.zip": "",
     "etc/spark/conf/spark-defaults.conf": "spark.master local\n",
 }
 BASE = Image(layers=(SYSTEM, SPARK), compress=gzipped)

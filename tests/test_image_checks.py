@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from packager.checks.image import IMAGE_CHECKS, check_image
+from packager.checks.image import IMAGE_CHECKS, OF_DOCUMENTS, check_image
+from packager.checks.image.java import jar_of
 from packager.checks.image.subject import Subject
 from packager.checks.rules import RULES
 from packager.contents import ImageType, required_files
 from packager.findings import Finding
-from packager.images import ImageFacts, observe
-from packager.oci import files_in
+from packager.images import ImageFacts, observe, observe_documents
+from packager.oci import files_in, image_in
 from packager.releases import find_release, known_releases
 from packager.target import ARCHES, Target
 from tests.images import (
@@ -55,6 +56,22 @@ def judged(
 
 
 SITE = "usr/lib/python3.11/site-packages"
+
+
+def distribution(folder_: str, name: str, version: str, *lines: str) -> dict[str, str]:
+    """An installed distribution, as far as its metadata goes."""
+    head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *lines]
+    text = "\n".join(head) + "\n\nA long description.\nRequires-Dist: not-this\n"
+    return {f"{folder_}/{name}-{version}.dist-info/METADATA": text}
+
+
+def venv(where: str, python: str) -> dict[str, Made | str]:
+    return {
+        f"{where}/bin/python": symlink("/usr/bin/python3.11"),
+        f"{where}/pyvenv.cfg": f"home = /usr/bin\nversion = {python}.2\n",
+    }
+
+
 KEY = (
     f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA7bq' * 3}\n-----END RSA PRIVATE KEY-----\n"
 )
@@ -148,6 +165,61 @@ PLANTED: dict[str, tuple[Planted, ...]] = {
         BASE.over({"root/.netrc": "machine x login me password correct-horse\n"}),
         BASE.over({"tmp/id_rsa.pem": KEY}, {"tmp/.wh.id_rsa.pem": ""}),
     ),
+    "IMG014": (
+        BASE.over({"usr/lib/spark/python/lib/.wh.pyspark.zip": ""}),
+        BASE.over({"usr/lib/spark/python/lib/.wh.py4j-0.10.9.7-src.zip": ""}),
+        BASE.env("PYSPARK_PYTHON=/usr/bin/python3.14").over({"usr/bin/python3.14": program()}),
+        BASE.env("PYSPARK_PYTHON=/opt/py/bin/python").over(venv("opt/py", "3.14")),
+    ),
+    "IMG015": (
+        BASE.over(distribution(SITE, "pandas", "2.2.3", "Requires-Dist: numpy>=1.26")),
+        BASE.over(
+            distribution(SITE, "pandas", "2.2.3", "Requires-Dist: numpy>=1.26"),
+            distribution(SITE, "numpy", "1.25.0"),
+        ),
+        BASE.over(distribution(SITE, "old", "1.0", "Requires-Python: <3.11")),
+        BASE.over(distribution(SITE, "delta_spark", "2.0", "Requires-Dist: pyspark<3.3")),
+        BASE.over(
+            {f"{SITE}/app.pth": "/opt/app\n", "opt/app": folder()},
+            distribution("opt/app", "mine", "1.0", "Requires-Dist: boto3"),
+        ),
+        BASE.env("PYSPARK_PYTHON=/opt/py/bin/python").over(
+            venv("opt/py", "3.11"),
+            # What the system has, a virtual environment does not see.
+            distribution(SITE, "numpy", "2.0.2"),
+            distribution(
+                "opt/py/lib/python3.11/site-packages", "pandas", "2.2.3", "Requires-Dist: numpy"
+            ),
+        ),
+    ),
+    "IMG016": (
+        BASE.over({"usr/lib/jvm/java-17/release": 'JAVA_VERSION="21.0.5"\n'}),
+        BASE.over({"usr/lib/jvm/java-17/release": 'JAVA_VERSION="1.8.0_432"\n'}),
+        BASE.over({"usr/lib/jvm/java-17/.wh.release": ""}),
+    ),
+    "IMG017": (
+        BASE.over({f"{SPARK_JARS}/spark-sql_2.12-3.5.5.jar": ""}),
+        BASE.over({f"{SPARK_JARS}/guava-14.0.1.jar": "", f"{SPARK_JARS}/guava-31.1-jre.jar": ""}),
+        BASE.over({"usr/lib/hive/lib/a-1.jar": ""}, {"usr/lib/hive/lib/a-2.jar": ""}),
+    ),
+    "IMG018": (
+        BASE.env("PYSPARK_DRIVER_PYTHON== /usr/bin/python3.11"),
+        BASE.env("my.variable=1"),
+        BASE.env("=x"),
+        BASE.env("A NAME=x"),
+        BASE.env("A=x\ny"),
+        BASE.env("A=x "),
+        BASE.env("A='x'"),
+        BASE.over(Env=[*CONFIG["Env"], "SPARK_HOME=/opt/spark"]),
+    ),
+    "IMG019": (
+        BASE.over({"usr/bin/.wh.bash": ""}),
+        BASE.over({"usr/bin/.wh.env": ""}),
+        BASE.env("PATH=/opt/bin"),
+        BASE.over({"usr/bin/bash": program(mode=0o700)}),
+        BASE.over({"etc/passwd": "hadoop:x:999:998::/home/hadoop:/sbin/nologin\n"}),
+        BASE.over({"etc/passwd": "hadoop:x:999:998::/home/hadoop:/bin/zsh\n"}),
+    ),
 }
 ONLY_WARN = {"IMG004"}
 """Checks that never fail an image."""
@@ -207,6 +279,74 @@ def test_the_same_files_in_other_layers_are_no_change(tmp_path: Path) -> None:
     assert facts.base.changes == ()
 
 
+def test_what_is_installed_and_fits_passes(tmp_path: Path) -> None:
+    """By markers, extras and the release's own Spark; and in a virtual environment of the image."""
+    site = "opt/py/lib/python3.11/site-packages"
+    image = BASE.env("PYSPARK_PYTHON=/opt/py/bin/python").over(
+        venv("opt/py", "3.11"),
+        distribution(
+            site,
+            "pandas",
+            "2.2.3",
+            "Requires-Python: >=3.9",
+            "Requires-Dist: Num.Py>=1.26",
+            'Requires-Dist: tomli; python_version < "3.11"',
+            'Requires-Dist: pyarrow; extra == "arrow"',
+            "Requires-Dist: pyspark<4",
+            "Requires-Dist: py4j==1",
+            "Requires-Dist: not [a] requirement",
+        ),
+        distribution(site, "num_py", "2.0.2"),
+    )
+    assert [(f.check, f.what) for f in judged(observed(tmp_path, image, BASE))] == []
+
+
+def test_jars_that_are_none_of_each_others_versions_pass(tmp_path: Path) -> None:
+    names = (
+        "log4j-1.2-api-2.20.0.jar",
+        "log4j-1.2.17.jar",
+        "netty-transport-native-epoll-4.1.96.Final-linux-aarch_64.jar",
+        "netty-transport-native-epoll-4.1.96.Final-linux-x86_64.jar",
+        "netty-transport-native-epoll-4.1.96.Final.jar",
+        "spark-tags_2.12-3.5.6-tests.jar",
+        "kryo-shaded-4.0.2.jar",
+        "hive-storage-api-2.8.1.jar",
+        "orc-core-1.9.2-shaded-protobuf.jar",
+        "mine.jar",
+    )
+    image = BASE.over({f"{SPARK_JARS}/{name}": "" for name in names})
+    assert [(f.check, f.what) for f in judged(observed(tmp_path, image, BASE))] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "artifact", "version"),
+    [
+        ("spark-core_2.12-3.5.6-amzn-1.jar", "spark-core_2.12", "3.5.6-amzn-1"),
+        ("guava-31.1-jre.jar", "guava", "31.1-jre"),
+        ("netty-all-4.1.96.Final.jar", "netty-all", "4.1.96.Final"),
+        ("x-1.0-SNAPSHOT.jar", "x", "1.0-SNAPSHOT"),
+        ("hive-shims-0.23-2.3.9.jar", "hive-shims-0.23", "2.3.9"),
+        (
+            "iceberg-spark-runtime-3.5_2.12-1.6.1-amzn-2.jar",
+            "iceberg-spark-runtime-3.5_2.12",
+            "1.6.1-amzn-2",
+        ),
+        ("parquet-format-2.9.0-b2.jar", "parquet-format", "2.9.0-b2"),
+        ("orc-core-1.9.2-shaded-protobuf.jar", "orc-core shaded-protobuf", "1.9.2"),
+    ],
+)
+def test_names_of_jars_are_read(name: str, artifact: str, version: str) -> None:
+    assert jar_of(name) == (artifact, version)
+
+
+def test_of_an_image_that_is_not_read_its_documents_are_judged(tmp_path: Path) -> None:
+    image = image_in(files_in(write_layout(tmp_path, layout(BASE.over(WorkingDir="/x")))), "")
+    facts = replace(observe_documents(image, name="image"), size=HUGE)
+    report = check_image(Subject(facts=facts, target=target(), kind="spark"))
+    assert report.checked == OF_DOCUMENTS
+    assert {f.check for f in report.findings} == {"IMG003", "IMG006"}
+
+
 LISTED = sorted(label for label in known_releases() if required_files(label, "spark"))
 
 
@@ -236,6 +376,8 @@ def listed_image(label: str, kind: ImageType) -> Image:
         files[f"usr/lib/spark/jars/spark-core_2.12-{full}.jar"] = ""
     files |= {name: made for name, made in SYSTEM.items() if "jvm" not in name}
     files.pop("etc/alternatives/jre")
+    files |= {f"usr/lib/spark/python/lib/{name}": "" for name in ("pyspark.zip", "py4j-0-src.zip")}
+    files |= {"etc/alternatives/release": 'JAVA_VERSION="1.8.0"'}
     files |= {"usr/bin/python3.7": program(), "usr/bin/python3": symlink("python3.7")}
     config = {**CONFIG, "Env": [f"{name}={value}" for name, value in variables.items()]}
     if kind == "hive":

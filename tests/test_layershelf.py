@@ -42,6 +42,9 @@ class Watched:
         self.read.append(name)
         return self.files.chunks(name)
 
+    def stop(self) -> None:
+        self.files.stop()
+
 
 def test_who_holds_layers_against_their_digests_need_not_give_known_ones(tmp_path: Path) -> None:
     store = Store()

@@ -9,7 +9,7 @@ from packager.ports import CleanRoom, Ports
 
 if TYPE_CHECKING:
     from packager.adapters.imagemaker import ImageMaker
-    from packager.adapters.imagesources.engine import EngineImages
+    from packager.adapters.imagesources.chosen import ChosenImages
     from packager.layershelf import Shelf
 
 
@@ -85,15 +85,20 @@ def clean_room_of(
 
 def image_sources(
     cache_dir: str | None, *, env: Mapping[str, str], say: Callable[[str], None]
-) -> "tuple[EngineImages, Shelf]":
+) -> "tuple[ChosenImages, Shelf]":
     """Where images are that are no files, and what is known of layers."""
     from packager.adapters.fetch import Fetcher
+    from packager.adapters.imagesources.chosen import ChosenImages
     from packager.adapters.imagesources.engine import EngineImages
+    from packager.adapters.imagesources.registry import RegistryImages
     from packager.adapters.store import Store
     from packager.layershelf import Shelf
 
     store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
-    images = EngineImages(env=env, say=say, recall=store.recall, remember=store.remember)
+    images = ChosenImages(
+        engine=EngineImages(env=env, say=say, recall=store.recall, remember=store.remember),
+        registry=RegistryImages(env=env, say=say),
+    )
     return images, Shelf(recall=store.recall, remember=store.remember)
 
 

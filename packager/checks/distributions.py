@@ -136,7 +136,7 @@ def requirements_met(bundle: Bundle, target: Target) -> Iterator[Finding]:
             else:
                 missing.setdefault(name, []).append(need)
                 continue
-            if found and not any(_accepts(need.requirement.specifier, v) for v in found):
+            if found and not any(accepts(need.requirement.specifier, v) for v in found):
                 mismatched.setdefault(name, []).append(need)
     yield from _missing(bundle, missing)
     for name, needs in mismatched.items():
@@ -219,7 +219,8 @@ def _needs(
                 yield _Need(facts=facts, by=distribution, requirement=requirement)
 
 
-def _accepts(specifier: SpecifierSet, version: str) -> bool:
+def accepts(specifier: SpecifierSet, version: str) -> bool:
+    """Whether a requirement takes a version, as pip judges installed ones."""
     try:
         return specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:

@@ -48,13 +48,18 @@ def read_supports(document: Mapping[str, Any]) -> tuple[Support, ...]:
     )
 
 
+def supported(spark: str) -> Support | None:
+    """What is known of a version of Spark."""
+    plain = spark.partition("-")[0]
+    return next((s for s in supports() if s.spark.contains(plain, prereleases=True)), None)
+
+
 def spark_runs(bundle: Bundle, target: Target) -> Iterator[Finding]:
     """The release's PySpark runs on the environment's Python."""
     release, python = target.release, target.python
     if release.interpreter(python) or python == release.python:
         return
-    spark = release.spark.partition("-")[0]
-    known = next((s for s in supports() if s.spark.contains(spark, prereleases=True)), None)
+    known = supported(release.spark)
     if known is not None and known.runs.contains(python):
         return
     fails = known is not None and known.fails is not None and known.fails.contains(python)

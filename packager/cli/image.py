@@ -39,7 +39,8 @@ def validate(
     named: Annotated[
         str,
         typer.Argument(
-            metavar="IMAGE", help="Tar of docker save, OCI layout, or an image of the engine."
+            metavar="IMAGE",
+            help="Tar of docker save, OCI layout, or an image of an engine or registry.",
         ),
     ],
     release: Release = None,
@@ -54,7 +55,9 @@ def validate(
     base_image: Annotated[
         str | None,
         typer.Option(
-            "--base-image", metavar="IMAGE", help="What it was made from, to compare it with."
+            "--base-image",
+            metavar="IMAGE",
+            help="What it was made from; else the release's own, if the engine has that.",
         ),
     ] = None,
     waive: Waive = None,
@@ -79,6 +82,7 @@ def validate(
         "release": release,
         "arch": arch,
         "python": python,
+        "base_image": base_image,
         "waivers": pairs("--waive", "CODE=REASON", waive),
     }
     _, settings = settings_of(None, flags, required=False)
@@ -87,7 +91,7 @@ def validate(
         (
             f"{named} for {target.release.label} {target.arch.name}",
             validate_image(
-                named, target, kind, settings, base=base_image, source=source, shelf=shelf
+                named, target, kind, settings, base=settings.base_image, source=source, shelf=shelf
             ),
         )
         for target in settings.targets()

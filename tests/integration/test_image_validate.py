@@ -24,7 +24,7 @@ def test_files_are_judged_without_an_engine(
     wrong = BASE.over({"usr/lib/spark/bin/.wh.spark-submit": ""}, User="root")
     write_tar(tmp_path / "wrong.tar", layout(wrong))
     passed = packager("image", "validate", "base", *RELEASE, cwd=tmp_path)
-    assert (passed.code, passed.out.splitlines()[-2]) == (0, "passed: 12 checks")
+    assert (passed.code, passed.out.splitlines()[-2]) == (0, "passed: 18 checks")
     command = ("image", "validate", "wrong.tar", *RELEASE, "--base-image", "base")
     failed = packager(*command, "--json", cwd=tmp_path)
     assert failed.code == 1
@@ -122,6 +122,73 @@ def test_a_real_image_is_judged_alike_on_the_engine_and_saved(
         ("IMG012", "error", "1 path is closed to `hadoop`"),
         ("IMG013", "error", "the history holds a password"),
     }
+
+
+SPOILT = """
+FROM {base}
+USER root
+RUN cp /usr/lib/spark/jars/spark-sql_2.12-3.5.6.jar /usr/lib/spark/jars/spark-sql_2.12-3.5.5.jar \\
+ && rm /usr/lib/spark/python/lib/pyspark.zip /usr/bin/bash
+COPY pandas /usr/local/lib/python3.11/dist-packages/pandas-2.2.3.dist-info
+ENV PYSPARK_DRIVER_PYTHON "= /usr/bin/python3.11"
+ENV PATH=/opt/venv/bin:/usr/bin
+USER hadoop:hadoop
+ENTRYPOINT []
+"""
+FLATTENED = """
+FROM {base} AS base
+FROM scratch
+COPY --from=base / /
+ENV SPARK_HOME=/usr/lib/spark JAVA_HOME=/etc/alternatives/jre PYSPARK_PYTHON=/usr/bin/python3.11 \\
+    PATH=/usr/lib/spark/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+WORKDIR /home/hadoop
+USER hadoop:hadoop
+ENTRYPOINT ["/usr/bin/entrypoint.sh"]
+"""
+
+
+@pytest.mark.docker
+def test_faults_of_a_built_image_are_found_beside_its_base(
+    packager: Command, tmp_path: Path, base_image: str
+) -> None:
+    (tmp_path / "pandas").mkdir()
+    (tmp_path / "pandas" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: pandas\nVersion: 2.2.3\nRequires-Dist: numpy>=1.26\n\n"
+    )
+    command = ("image", "validate", "--base-image", base_image, *RELEASE, "--json")
+    with built(tmp_path, SPOILT.format(base=base_image)) as name:
+        got = packager(*command, name, cwd=tmp_path)
+    (report,) = json.loads(got.out).values()
+    assert {(f["check"], f["severity"], f["what"]) for f in report["findings"]} == {
+        ("IMG004", "warning", "its entry point is not set"),
+        ("IMG008", "error", "1 file of the base is missing"),
+        ("IMG014", "error", "/usr/lib/spark/python/lib lacks `pyspark.zip`"),
+        (
+            "IMG015",
+            "error",
+            "pandas 2.2.3 requires numpy>=1.26, which is not installed",
+        ),
+        ("IMG017", "error", "/usr/lib/spark/jars has spark-sql_2.12 in 2 versions"),
+        (
+            "IMG018",
+            "error",
+            "the value of PYSPARK_DRIVER_PYTHON begins with `=`, as after ENV NAME = value",
+        ),
+        ("IMG019", "error", "there is no `bash`"),
+        ("IMG019", "warning", "the shell of `hadoop` is /bin/bash"),
+    }
+
+
+@pytest.mark.docker
+def test_a_flattened_base_is_compared_file_by_file(
+    packager: Command, tmp_path: Path, base_image: str
+) -> None:
+    command = ("image", "validate", "--base-image", base_image, *RELEASE, "--json")
+    with built(tmp_path, FLATTENED.format(base=base_image)) as name:
+        got = packager(*command, name, cwd=tmp_path)
+    (report,) = json.loads(got.out).values()
+    assert got.code == 0
+    assert {(f["check"], f["severity"]) for f in report["findings"]} == {("IMG008", "warning")}
 
 
 REBUILT = """

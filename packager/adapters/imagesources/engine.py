@@ -26,6 +26,10 @@ BLOBS: Final = "blobs/sha256/"
 _TAG: Final = "read"
 
 
+class AbsentError(ToolError):
+    """The engine answers, and does not have the image."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineImages:
     """The images of the engine that the environment leads to."""
@@ -54,10 +58,11 @@ class EngineImages:
         engine = connect(self.env)
         found = find_image(engine, reference, platform)
         if found is None:
-            raise ToolError(
+            raise AbsentError(
                 f"the engine does not have the image {reference}",
                 why=f"{engine.name} at {engine.endpoint.address} was asked",
-                fix=f"docker pull --platform {platform} {reference}; or name a file",
+                fix=f"docker pull --platform {platform} {reference}; or name a file, or an image in"
+                " a registry: registry:HOST/REPOSITORY:TAG",
             )
         if found.id != quick and (known := self._recalled(asked, found.id)):
             yield known

@@ -51,6 +51,9 @@ class Kept:
                 fix="try it again",
             )
 
+    def stop(self) -> None:
+        """What is read here is at hand."""
+
 
 def is_whole(files: Kept, platform: str, shelf: Shelf) -> bool:
     """Whether every layer that is not there is known."""

@@ -1,20 +1,18 @@
 """What is in an image's files."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from packager.checks.bundle import EXECUTABLE, listed
+from packager.checks.image.python import job_python
 from packager.checks.image.subject import Subject
 from packager.contents import ANY_RELEASE, PROTECTED_FOLDERS, required_files
 from packager.facts import shown
 from packager.findings import Finding
-from packager.images import Account, Python, find_python, site_folders
+from packager.imagepython import find_python, site_folders
+from packager.images import Account
 from packager.layertree import Entry
 from packager.secrets import credentials
-from packager.target import PROVIDED, Target
-
-MACHINES: Final = {"EM_X86_64": 0x3E, "EM_AARCH64": 0xB7}
 
 
 def release_files(subject: Subject) -> Iterator[Finding]:
@@ -60,111 +58,6 @@ def _runs(entry: Entry, folder: str) -> bool:
     )
 
 
-def python_there(subject: Subject) -> Iterator[Finding]:
-    """The Python that jobs will use is there, starts on that machine, and is the version wanted."""
-    if subject.kind == "hive":
-        return
-    facts, target = subject.facts, subject.target
-    asked = job_python(subject)
-    python = find_python(facts, asked)
-    set_by = "PYSPARK_PYTHON" if facts.config.variable("PYSPARK_PYTHON") else target.release.label
-    if python is None:
-        yield subject.finding(
-            "IMG010",
-            f"there is no {asked}",
-            why=f"it is the Python of jobs, by {set_by}",
-            fix="install it, or set PYSPARK_PYTHON to the one that is there",
-        )
-        return
-    entry = python.node.entry
-    machine = MACHINES[target.arch.elf_machine]
-    if entry.kind != "file" or entry.mode & EXECUTABLE != EXECUTABLE:
-        yield subject.finding(
-            "IMG010",
-            f"{asked} can not be run by everybody",
-            why=f"/{python.path} has the permissions {entry.mode:04o}",
-            fix=f"RUN chmod 0755 /{python.path}",
-        )
-    elif entry.machine and entry.machine != machine:
-        yield subject.finding(
-            "IMG010",
-            f"{asked} is for another machine",
-            why=f"/{python.path} is not for {target.arch.machine}",
-            fix=f"build the image with --platform {target.arch.oci_platform}",
-        )
-    if python.version is not None and python.version != target.python:
-        yield subject.finding(
-            "IMG010",
-            f"{asked} is Python {python.version}",
-            why=f"Python {target.python} is wanted, by {_wanted_by(target)}",
-            fix=f"set PYSPARK_PYTHON to a Python {target.python}, or choose with --python",
-        )
-    yield from _packages_elsewhere(subject, python)
-
-
-def job_python(subject: Subject) -> str:
-    """What jobs start: the image's own setting, or the release's."""
-    facts, target = subject.facts, subject.target
-    named = facts.config.variable("PYSPARK_PYTHON")
-    if named:
-        return named
-    if (own := target.release.interpreter(target.python)) is not None:
-        return own.path
-    return f"/usr/bin/python{target.python}"
-
-
-def _wanted_by(target: Target) -> str:
-    own = target.python == target.release.python
-    return f"{target.release.label}, which runs PySpark on it" if own else "--python"
-
-
-_SITE: Final = re.compile(
-    r"(?:.*/)?python(\d+\.\d+)/(?:site|dist)-packages/([^/]+)-[^/-]+\.(?:dist|egg)-info(?:/|$)"
-)
-
-
-def _packages_elsewhere(subject: Subject, python: Python) -> Iterator[Finding]:
-    """Packages that were added, but to an interpreter that no job starts."""
-    facts = subject.facts
-    if facts.base is None or not facts.base.is_below or python.version is None:
-        return
-    added: dict[str, set[str]] = {}
-    for layer in facts.layers[facts.own :]:
-        for path in layer.entries:
-            if (match := _SITE.match(path)) and match[1] != python.version:
-                added.setdefault(match[1], set()).add(match[2])
-    for version, names in sorted(added.items()):
-        yield subject.finding(
-            "IMG010",
-            f"packages were installed for Python {version}: {listed(sorted(names))}",
-            why=f"jobs run on Python {python.version}, which does not see them",
-            fix=f"RUN {python.asked} -m pip install ...",
-        )
-
-
-def no_spark(subject: Subject) -> Iterator[Finding]:
-    """PySpark and Py4J are not installed beside EMR's own."""
-    if subject.kind == "hive":
-        return
-    python = find_python(subject.facts, job_python(subject))
-    if python is None:
-        return  # IMG010 tells
-    found = [
-        f"/{folder}/{name}"
-        for folder in site_folders(python)
-        for name in subject.facts.tree.names(folder)
-        if name in {"pyspark", "py4j"}
-        or name.partition("-")[0].lower().replace("_", "-") in PROVIDED
-    ]
-    if found:
-        yield subject.finding(
-            "IMG011",
-            "PySpark is installed beside EMR's own",
-            why=f"{listed(found)} would be imported instead of /usr/lib/spark/python",
-            fix=f"RUN {python.asked} -m pip uninstall -y pyspark py4j",
-        )
-
-
 _FOR_JOBS: Final = (*PROTECTED_FOLDERS, "home/hadoop", "opt", "usr/local", "srv")
 """Where jobs look; elsewhere a system has files that are for root alone."""
 
@@ -176,7 +69,7 @@ def readable(subject: Subject) -> Iterator[Finding]:
     if account is None:
         return  # IMG002 tells
     python = None if subject.kind == "hive" else find_python(facts, job_python(subject))
-    folders = dict.fromkeys((*_FOR_JOBS, *(site_folders(python) if python else ())))
+    folders = dict.fromkeys((*_FOR_JOBS, *(site_folders(facts, python) if python else ())))
     closed = sorted(
         {
             f"/{path}"
