@@ -166,7 +166,7 @@ def test_faults_of_a_built_image_are_found_beside_its_base(
         (
             "IMG015",
             "error",
-            "pandas 2.2.3 requires numpy>=1.26, which is not installed",
+            "`pandas` 2.2.3 requires numpy>=1.26, which is not installed",
         ),
         ("IMG017", "error", "/usr/lib/spark/jars has spark-sql_2.12 in 2 versions"),
         (
