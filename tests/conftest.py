@@ -44,11 +44,13 @@ def _watch(event: str, details: tuple[object, ...]) -> None:
         raise AssertionError(message)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(_watch)
     # How long an example takes on a busy machine says nothing of what is tested.
-    settings.register_profile("untimed", parent=settings(), deadline=None)
-    settings.load_profile("untimed")
+    settings.register_profile("whole", parent=settings(), deadline=None)
+    # Who asks for the quick tests waits for them; the whole suite tries five times as much.
+    settings.register_profile("quick", parent=settings.get_profile("whole"), max_examples=20)
+    settings.load_profile("quick" if config.getoption("--unit") else "whole")
     # No test sees the settings, the store or the credentials of who runs it.
     for name in tuple(os.environ):
         if name.startswith(("PACKAGER_", "AWS_")):
