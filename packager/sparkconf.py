@@ -5,16 +5,19 @@ The only place that knows Spark's keys; `packager.emitters` writes them in the f
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
 from packager.errors import ConfigError
+from packager.presets import Preset, Resolved
 from packager.releases import Limits
 
 ENVIRONMENT: Final = "environment"
 APP: Final = "app"
 PYTHON: Final = f"./{ENVIRONMENT}/bin/python"
+
+IMAGE_PYTHON: Final = "/opt/packager/environment/bin/python"
 
 ARCHIVES: Final = "spark.archives"
 PYTHON_KEYS: Final = (
@@ -27,6 +30,33 @@ tells them which to use), and the third is what the EMR Serverless User Guide as
 
 OVERRIDING: Final = ("spark.pyspark.python", "spark.pyspark.driver.python")
 """Spark takes these before any environment variable, so they would undo `PYTHON_KEYS`."""
+
+JOINED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            ARCHIVES,
+            "spark.files",
+            "spark.jars",
+            "spark.jars.excludes",
+            "spark.jars.packages",
+            "spark.jars.repositories",
+            "spark.sql.extensions",
+            "spark.submit.pyFiles",
+        ),
+        ",",
+    ),
+    **dict.fromkeys(
+        (
+            "spark.driver.extraClassPath",
+            "spark.driver.extraLibraryPath",
+            "spark.executor.extraClassPath",
+            "spark.executor.extraLibraryPath",
+        ),
+        ":",
+    ),
+    **dict.fromkeys(("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), " "),
+}
+"""Properties that hold lists, and what separates them: those of several origins are joined."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.\-$/:]+")
 
@@ -61,6 +91,8 @@ class Job:
     it; without any, they ask for the ARN of a role."""
     image: str | None = None
     """Custom image of the application, where the job's Python is in one."""
+    classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Properties that are no Spark properties, by the classification they stand in."""
     schedule: str | None = None
     """When to run, as EventBridge Scheduler writes it: `cron(0 6 * * ? *)`, `rate(1 hour)`."""
 
@@ -81,41 +113,114 @@ def local_uri(path: str) -> str:
     return path if plain == path else f"file://{plain}"
 
 
-def conf_for_archives(archives: Sequence[tuple[str, str]], extra: Mapping[str, str]) -> SparkConf:
+def conf_for_archives(
+    archives: Sequence[tuple[str, str]], extra: Mapping[str, str], presets: Sequence[Resolved] = ()
+) -> SparkConf:
     """Properties that make driver and executors use the Python in `archives` (alias, URI).
 
-    `extra` is the user's; lists are joined. Raise `ConfigError` where it contradicts ours, naming
-    both.
+    `extra` is the user's; lists are joined. Raise `ConfigError` where any of these contradict each
+    other, naming both.
     """
     ours = {
         ARCHIVES: ",".join(f"{uri}#{alias}" for alias, uri in archives),
         **dict.fromkeys(PYTHON_KEYS, PYTHON),
     }
+    if theirs := extra.get(ARCHIVES):
+        _refuse_same_alias(theirs, ours[ARCHIVES])
+    return _conf(ours, extra, presets)
+
+
+def conf_for_image(extra: Mapping[str, str], presets: Sequence[Resolved] = ()) -> SparkConf:
+    """Properties that make driver and executors use the Python in packager's image.
+
+    Raise `ConfigError` as `conf_for_archives` does.
+    """
+    return _conf(dict.fromkeys(PYTHON_KEYS, IMAGE_PYTHON), extra, presets)
+
+
+def _conf(
+    ours: Mapping[str, str], extra: Mapping[str, str], presets: Sequence[Resolved]
+) -> SparkConf:
     for key, value in extra.items():
-        if not _KEY.fullmatch(key) or not key.startswith("spark."):
-            raise ConfigError(
-                f"{key!r} is not a Spark property",
-                why="it comes from [tool.packager.conf] or --conf",
-                fix="write the full key, as in spark.executor.memory",
-            )
+        _require_key(key)
         if key in OVERRIDING:
             raise ConfigError(
-                f"{key} = {value!r} would undo {PYTHON_KEYS[1]} = {PYTHON!r}",
+                f"{key} = {value!r} would undo {PYTHON_KEYS[1]} = {ours[PYTHON_KEYS[1]]!r}",
                 why="Spark takes this property before the environment variable",
                 fix=f"remove {key} from your configuration",
             )
-        if key == ARCHIVES:
-            _refuse_same_alias(value, ours[ARCHIVES])
-            ours[key] = ",".join(filter(None, (ours[key], value)))
-        elif key in ours and ours[key] != value:
+    sources = [
+        ("packager", ours),
+        *((f"the preset {made.preset.name}", made.conf) for made in presets),
+        ("you", extra),
+    ]
+    merged = _merged(sources)
+    for made in presets:
+        _require_needs(made.preset, merged)
+    return SparkConf(entries=tuple(merged.items()))
+
+
+def _require_key(key: str) -> None:
+    if not _KEY.fullmatch(key) or not key.startswith("spark."):
+        raise ConfigError(
+            f"{key!r} is not a Spark property",
+            why="it comes from [tool.packager.conf] or --conf",
+            fix="write the full key, as in spark.executor.memory",
+        )
+
+
+def _merged(sources: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+    """Properties of several origins. Raise `ConfigError` for one that two set differently."""
+    merged: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for origin, conf in sources:
+        for key, value in conf.items():
+            if key not in merged:
+                merged[key] = value
+                origins[key] = origin
+            elif separator := JOINED.get(key):
+                merged[key] = _joined(merged[key], value, separator)
+            elif merged[key] != value:
+                raise _set_twice(key, (origin, value), (origins[key], merged[key]))
+    return merged
+
+
+def _joined(first: str, second: str, separator: str) -> str:
+    """Both lists, each part once; options of Java may repeat, so only the same text does not."""
+    if separator == " ":
+        return first if first == second else " ".join(filter(None, (first, second)))
+    parts = [*first.split(separator), *second.split(separator)]
+    return separator.join(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _set_twice(key: str, new: tuple[str, str], old: tuple[str, str]) -> ConfigError:
+    ours = old[0] == "packager"
+    return ConfigError(
+        f"{key} is set twice: {new[1]!r} by {new[0]}, {old[1]!r} by {old[0]}",
+        why="the archive's Python is used only with packager's value"
+        if ours
+        else "a property has one value",
+        fix=f"remove {key} from your configuration"
+        if new[0] == "you"
+        else "use one of the two, and set the other's properties with --conf",
+    )
+
+
+def _require_needs(preset: Preset, merged: Mapping[str, str]) -> None:
+    for key, example in preset.needs.items():
+        if key not in merged:
             raise ConfigError(
-                f"{key} is set twice: {value!r} by you, {ours[key]!r} by packager",
-                why="the archive's Python is used only with packager's value",
-                fix=f"remove {key} from your configuration",
+                f"the preset {preset.name} needs {key}",
+                why="only you know its value",
+                fix=f'add it to [tool.packager.conf], as in "{key}" = "{example}", or with --conf',
             )
-        else:
-            ours[key] = value
-    return SparkConf(entries=tuple(ours.items()))
+    for key, reason in preset.refuses.items():
+        if key in merged:
+            raise ConfigError(
+                f"{key} does not go with the preset {preset.name}",
+                why=reason,
+                fix=f"remove {key}, or the preset",
+            )
 
 
 def _refuse_same_alias(theirs: str, ours: str) -> None:
