@@ -117,6 +117,7 @@ def make(work: Work, target: Target, wheels: tuple[StoredWheel, ...], needs: Nee
         dropped=needs.selection.dropped,
         artifacts=tuple(map(_script, work.entry_points)),
         conf=dict(settings.conf),
+        presets=settings.presets,
         report={},
     )
     store, room = work.ports.store, work.ports.room

@@ -21,6 +21,7 @@ from packager.lockfiles import (
 from packager.needs import Needs, app_of, way_out_in_docker, with_sources_built
 from packager.output import require_writable
 from packager.ports import BundledPython, Ports, StoredWheel
+from packager.presets import resolved
 from packager.project import (
     Project,
 )
@@ -44,6 +45,7 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> "tuple
     targets = settings.targets()
     for target in targets:  # what can not be is said before anything is fetched or built
         _require_python(project, target)
+        resolved(settings.presets, target.release, target.arch.emr)
         _ = target.glibc
     if settings.venv and settings.builder == "docker":
         raise ConfigError(

@@ -24,6 +24,7 @@ class Preset:
     source: str
     requires: tuple[str, ...] = ()
     since: str = ""
+    unpublished: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -53,7 +54,8 @@ def read_presets(document: Mapping[str, Any]) -> Mapping[str, Preset]:
     presets = {}
     for name, row in document["preset"].items():
         try:
-            presets[name] = Preset(name=name, **row | {"requires": tuple(row.get("requires", ()))})
+            lists = {key: tuple(row.get(key, ())) for key in ("requires", "unpublished")}
+            presets[name] = Preset(name=name, **row | lists)
         except TypeError as error:
             raise ValueError(f"preset.{name}: {error}") from error
     return presets
@@ -72,9 +74,7 @@ def find_preset(name: str) -> Preset:
     return known[name]
 
 
-def resolved(
-    names: Iterable[str], release: Release, emr_architecture: str
-) -> tuple[Resolved, ...]:
+def resolved(names: Iterable[str], release: Release, emr_architecture: str) -> tuple[Resolved, ...]:
     """The presets of a job, each once.
 
     Raise `ConfigError` for one that the release does not have, or of which it is not known how it
@@ -98,6 +98,8 @@ def _resolved(preset: Preset, release: Release, emr_architecture: str) -> Resolv
 
 def _require(preset: Preset, release: Release) -> None:
     lacking = f"{release.label} does not have what the preset {preset.name} sets up"
+    if release.label.startswith(preset.unpublished):
+        raise _unknown(preset, release, "")
     if preset.since and _order(release.label) < _order(preset.since):
         raise ConfigError(
             lacking, why=f"{preset.since} is the first that has it", fix="choose a newer release"
@@ -146,9 +148,10 @@ def _fact(release: Release, name: str) -> Fact:
 
 
 def _unknown(preset: Preset, release: Release, name: str) -> ConfigError:
+    source = release.sources.get(name, "nobody has published it")
     return ConfigError(
         f"it is not known how {release.label} has what the preset {preset.name} sets up",
-        why=f"its fact `{name}` is unknown: {release.sources.get(name, 'nobody has published it')}",
+        why=f"its fact `{name}` is unknown: {source}" if name else source,
         fix="leave the preset out, and set the properties that you know to work with --conf",
     )
 

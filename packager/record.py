@@ -125,6 +125,8 @@ class Record:
     artifacts: tuple[Artifact, ...]
     conf: Mapping[str, str]
     """The project's own Spark properties."""
+    presets: tuple[str, ...] = ()
+    """Names of ready-made properties that every job gets."""
     report: Mapping[str, Any]
     """The outcome of the checks, as `findings.Report.to_json` writes it."""
     clean_room: RecordedRoom | None = None
@@ -173,6 +175,8 @@ def to_text(record: Record) -> str:
         del document["interpreter"]
     if not record.base_image:
         del document["base_image"]
+    if not record.presets:
+        del document["presets"]
     if not record.slim:
         del document["slim"]
     if not record.byte_code:

@@ -11,6 +11,7 @@ from packager.facts import ArchiveFacts, ArchiveKind, read_archive
 from packager.findings import Report
 from packager.judgement import judge
 from packager.ports import CleanRoom, RoomArchive
+from packager.presets import resolved
 from packager.project import read_text
 from packager.record import SUFFIX, Artifact, Record, from_text
 from packager.releases import find_release, limits
@@ -167,6 +168,7 @@ def job_of(
     conf: Mapping[str, str],
     arguments: Sequence[str],
     entry_point: str | None = None,
+    presets: Sequence[str] = (),
     local: bool = False,
 ) -> Job:
     """What the emitters need.
@@ -174,7 +176,8 @@ def job_of(
     Locations are keys under `s3_uri` if it is given, else what publishing has recorded, and the
     local files where not everything was published, or `local` is set.
 
-    Raise `ConfigError` where the record has no such `entry_point`.
+    Raise `ConfigError` where the record has no such `entry_point`, where properties contradict
+    each other, and for presets that the release does not have.
     """
     record = found.record
 
@@ -187,11 +190,17 @@ def job_of(
 
     script = chosen(record, entry_point)
     several = len(record.entry_points) > 1
+    # What presets set up is EMR's, and is not on this machine.
+    names = () if local else (*record.presets, *presets)
+    made = resolved(names, target.release, target.arch.emr)
     return Job(
         conf=conf_for_archives(
             [(a.kind, location(a)) for a in record.archives],
             {**record.conf, **conf},
+            made,
         ),
+        classifications={k: v for one in made for k, v in one.classifications.items()},
+        notes=tuple(one.preset.note for one in made if one.preset.note),
         entry_point=location(script) if script else None,
         choices=entry_point_names(record),
         arguments=tuple(arguments),

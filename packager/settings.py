@@ -259,6 +259,11 @@ class Settings:
     aws_timeout: int = _option(
         "Seconds without an answer from AWS before it is asked again.", _seconds, default=60
     )
+    presets: tuple[str, ...] = _option(
+        "Ready-made Spark properties, e.g. `delta`; `packager conf --list-presets`.",
+        _texts,
+        default=(),
+    )
     cache_dir: str | None = _option("Folder of the wheel store.")
     cache_size: str = _option(
         "What the wheel store may take; what was not used for longest goes. Or `none`.",

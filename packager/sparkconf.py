@@ -19,6 +19,9 @@ PYTHON: Final = f"./{ENVIRONMENT}/bin/python"
 
 IMAGE_PYTHON: Final = "/opt/packager/environment/bin/python"
 
+SECRET: Final = "EMR.secret@"  # noqa: S105  # it marks the name of one
+"""How a value begins that EMR Serverless takes from AWS Secrets Manager; the name follows."""
+
 ARCHIVES: Final = "spark.archives"
 PYTHON_KEYS: Final = (
     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON",
@@ -60,6 +63,9 @@ JOINED: Final[Mapping[str, str]] = {
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.\-$/:]+")
 
+_SECRET_NAME: Final = re.compile(r"@[\w/+=.@-]+-[A-Za-z0-9]{6}\Z", re.ASCII)
+"""UG 'Specify secret references': SecretName, a hyphen and six characters."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkConf:
@@ -93,6 +99,8 @@ class Job:
     """Custom image of the application, where the job's Python is in one."""
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Properties that are no Spark properties, by the classification they stand in."""
+    notes: tuple[str, ...] = ()
+    """What must be so for the job to work, and no property says."""
     schedule: str | None = None
     """When to run, as EventBridge Scheduler writes it: `cron(0 6 * * ? *)`, `rate(1 hour)`."""
 
@@ -143,6 +151,12 @@ def _conf(
 ) -> SparkConf:
     for key, value in extra.items():
         _require_key(key)
+        if value.startswith(SECRET) and not _SECRET_NAME.search(value):
+            raise ConfigError(
+                f"{key}: {value!r} does not name a secret as EMR Serverless looks it up",
+                why="a secret's name is followed by a hyphen and the six characters of its ARN",
+                fix=f"write it as in {SECRET}my-secret-AbCdEf",
+            )
         if key in OVERRIDING:
             raise ConfigError(
                 f"{key} = {value!r} would undo {PYTHON_KEYS[1]} = {ours[PYTHON_KEYS[1]]!r}",

@@ -1,8 +1,9 @@
 """`packager conf` and `packager run`: archives as jobs."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +11,16 @@ from packager.cli.options import (
     Arch,
     Conf,
     EntryPoint,
+    Presets,
     Release,
     S3Uri,
     settings_of,
     spark_properties,
 )
 from packager.console import Console
+
+if TYPE_CHECKING:
+    from packager.settings import Settings
 
 
 def conf(
@@ -36,6 +41,10 @@ def conf(
     arch: Arch = None,
     s3_uri: S3Uri = None,
     conf: Conf = None,
+    preset: Presets = None,
+    list_presets: Annotated[
+        bool, typer.Option("--list-presets", help="Print the presets and what a release has.")
+    ] = False,
     entry_point: EntryPoint = None,
     argument: Annotated[
         list[str] | None,
@@ -65,6 +74,10 @@ def conf(
     project, settings = settings_of(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
+    console = Console()
+    if list_presets:
+        console.data(_presets(settings))
+        return
     folder = Path.cwd() if project is None else project.root / settings.out
     found = find_record(
         path, folder, release=settings.release, arch=settings.arch[0] if arch else None
@@ -76,9 +89,32 @@ def conf(
         conf=spark_properties(conf),
         arguments=argument or (),
         entry_point=entry_point,
+        presets=preset or (),
     )
-    job = replace(job, application=application, role=role, schedule=schedule)
-    console = Console()
-    if format_ in JOBS and (note := moved_note(job)):
-        console.say(note)
+    job = replace(
+        job,
+        application=application or _application_id(settings.run.get("application")),
+        role=role or settings.run.get("role"),
+        schedule=schedule,
+    )
+    for note in (*job.notes, moved_note(job) if format_ in JOBS else ""):
+        if note:
+            console.say(f"note: {note}")
     console.data(emit(job))
+
+
+def _presets(settings: "Settings") -> str:
+    from packager.presets import presets_table
+    from packager.releases import find_release
+    from packager.target import parse_arch
+
+    release = (
+        None if settings.release is None else find_release(settings.release, settings.releases)
+    )
+    arch = parse_arch(settings.arch[0] if settings.arch[0] != "all" else "amd64")
+    return presets_table(release, arch.emr)
+
+
+def _application_id(text: object) -> str | None:
+    """An application may be named by its name, too, which only the API can look up."""
+    return text if isinstance(text, str) and re.fullmatch(r"00[0-9a-z]{8,62}", text) else None

@@ -58,6 +58,10 @@ Waive = Annotated[
     list[str] | None,
     typer.Option("--waive", metavar="CODE=REASON", help="Errors of a check to take as they are."),
 ]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option("--preset", metavar="NAME", help="Ready-made properties; may be repeated."),
+]
 EntryPoint = Annotated[
     str | None,
     typer.Option("--entry-point", metavar="NAME", help="Which of several entry points."),

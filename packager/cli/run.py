@@ -13,6 +13,7 @@ from packager.cli.options import (
     Conf,
     EntryPoint,
     Json,
+    Presets,
     Profile,
     Quiet,
     Region,
@@ -65,6 +66,7 @@ def run(
     profile: Profile = None,
     s3_uri: S3Uri = None,
     conf: Conf = None,
+    preset: Presets = None,
     entry_point: EntryPoint = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="TEXT", help="Of the run; else the project's.")
@@ -125,7 +127,7 @@ def run(
     if local:
         _run_local(
             console,
-            _found(record, chosen, entry_point, conf, arguments, local=True),
+            _found(record, chosen, entry_point, conf, arguments, preset, local=True),
             entry_point,
             spark_home=spark_home,
             workers=workers,
@@ -148,7 +150,7 @@ def run(
     chosen |= {"s3_uri": s3_uri, "region": region, "profile": profile}
     _run_on_aws(
         console,
-        _found(record, chosen, entry_point, conf, arguments),
+        _found(record, chosen, entry_point, conf, arguments, preset),
         flags,
         which=logs,
         detach=detach,
@@ -164,6 +166,7 @@ def _found(
     entry_point: str | None,
     conf: list[str] | None,
     arguments: list[str] | None,
+    presets: list[str] | None,
     *,
     local: bool = False,
 ) -> "tuple[Found, Job, Settings]":
@@ -181,6 +184,7 @@ def _found(
         conf=spark_properties(conf),
         arguments=arguments or (),
         entry_point=entry_point,
+        presets=presets or (),
         local=local,
     )
     require_entry_point(job)

@@ -12,7 +12,7 @@ from packager.emitters.cdk import cdk
 from packager.emitters.cloudformation import cloudformation
 from packager.emitters.flat import conf_args, env, github_output, json_, spark_defaults, yaml
 from packager.emitters.otheremr import emr_ec2, emr_eks
-from packager.emitters.parameters import spark_submit
+from packager.emitters.parameters import refuse_classifications, spark_submit
 from packager.emitters.startjobrun import shell, spark_defaults_json, start_job_run
 from packager.emitters.stepfunctions import scheduler, step_functions
 from packager.emitters.terraform import terraform
@@ -21,15 +21,26 @@ from packager.sparkconf import Job
 
 Emitter = Callable[[Job], str]
 
+
+def _properties(emit: Emitter) -> Emitter:
+    """A form that has room for Spark properties alone."""
+
+    def emit_or_refuse(job: Job) -> str:
+        refuse_classifications(job, "as Spark properties")
+        return emit(job)
+
+    return emit_or_refuse
+
+
 PROPERTIES: Final[Mapping[str, Emitter]] = {
-    "spark-submit": spark_submit,
-    "json": json_,
-    "yaml": yaml,
-    "conf-args": conf_args,
-    "spark-defaults": spark_defaults,
+    "spark-submit": _properties(spark_submit),
+    "json": _properties(json_),
+    "yaml": _properties(yaml),
+    "conf-args": _properties(conf_args),
+    "spark-defaults": _properties(spark_defaults),
     "spark-defaults-json": spark_defaults_json,
-    "env": env,
-    "github-output": github_output,
+    "env": _properties(env),
+    "github-output": _properties(github_output),
 }
 """Forms of the properties alone."""
 

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from packager.emitters.parameters import divided, spark_defaults, submit_parameters
+from packager.emitters.parameters import (
+    divided,
+    refuse_classifications,
+    spark_defaults,
+    submit_parameters,
+)
 from packager.emitters.text import dump
 from packager.errors import ConfigError
-from packager.sparkconf import ARCHIVES, Job, SparkConf, require_entry_point
+from packager.sparkconf import ARCHIVES, SECRET, Job, SparkConf, require_entry_point
 
 SERVERLESS: Final = "spark.emr-serverless."
 DRIVER_ENV: Final = f"{SERVERLESS}driverEnv."
@@ -94,8 +99,15 @@ def _elsewhere(job: Job, driver_env: str, where: str) -> Job:
             why="each service of EMR has base images of its own",
             fix="pack archives: packager pack",
         )
+    refuse_classifications(job, f"for {where}")
     entries: list[tuple[str, str]] = []
     for key, value in job.conf.entries:
+        if value.startswith(SECRET):
+            raise ConfigError(
+                f"{key} refers to a secret, which {where} does not look up",
+                why=f"only EMR Serverless reads `{SECRET}…`",
+                fix="leave it out, and let the job ask for the secret itself",
+            )
         if key.startswith(DRIVER_ENV):
             entries.append((driver_env + key.removeprefix(DRIVER_ENV), value))
         elif key.startswith(SERVERLESS):

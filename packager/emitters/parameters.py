@@ -45,6 +45,16 @@ def submit_parameters(entries: Entries, limits: Limits) -> str:
     return text
 
 
+def refuse_classifications(job: Job, where: str) -> None:
+    """Raise `ConfigError` for a job that needs more than Spark properties."""
+    if job.classifications:
+        raise ConfigError(
+            f"the classification {', '.join(job.classifications)} can not be written {where}",
+            why="its properties are no Spark properties; the preset dynamic-allocation sets one",
+            fix="use `--format start-job-run` or `--format spark-defaults-json`",
+        )
+
+
 def divided(job: Job) -> tuple[Entries, Entries]:
     """A job's properties: those for sparkSubmitParameters, and those for a classification."""
     fitting = [(k, v) for k, v in job.conf.entries if fits_a_word(v)]

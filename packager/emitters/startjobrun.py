@@ -59,10 +59,18 @@ def spark_submit_driver(job: Job) -> dict[str, Any]:
 def overrides(job: Job) -> dict[str, Any]:
     """`configurationOverrides` with what sparkSubmitParameters can not hold; else nothing."""
     _, moved = divided(job)
-    if not moved:
+    configuration = spark_defaults(moved, job.limits) if moved else []
+    configuration += _classifications(job)
+    if not configuration:
         return {}
-    configuration = spark_defaults(moved, job.limits)
     return {"configurationOverrides": {"applicationConfiguration": configuration}}
+
+
+def _classifications(job: Job) -> list[dict[str, Any]]:
+    return [
+        {"classification": name, "properties": dict(properties)}
+        for name, properties in job.classifications.items()
+    ]
 
 
 def start_job_run(job: Job) -> str:
@@ -70,7 +78,8 @@ def start_job_run(job: Job) -> str:
 
 
 def spark_defaults_json(job: Job) -> str:
-    return dump({"applicationConfiguration": spark_defaults(job.conf.entries, job.limits)})
+    configuration = spark_defaults(job.conf.entries, job.limits) + _classifications(job)
+    return dump({"applicationConfiguration": configuration})
 
 
 def shell(job: Job) -> str:
