@@ -10,6 +10,7 @@ from packager import __version__
 from packager.cli.archives import inspect, validate
 from packager.cli.cache import cache
 from packager.cli.config import config
+from packager.cli.deploy import deploy
 from packager.cli.image import image
 from packager.cli.init import init
 from packager.cli.jobs import conf
@@ -70,6 +71,7 @@ app.command()(validate)
 app.command()(inspect)
 app.command()(publish)
 app.command()(conf)
+app.command()(deploy)
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(status)
 app.command()(logs)
