@@ -60,6 +60,7 @@ class Made:
     layers: Mapping[Descriptor, Fetch]
     """All, the base's first."""
     repository: str
+    platform: str
 
     def recorded(self, reference: str) -> RecordedImage:
         base = self.image.base
@@ -141,7 +142,13 @@ def make_image(
     layers: dict[Descriptor, Fetch] = {layer: from_base(layer) for layer in base.image.layers}
     fetches = (fetch for _, fetch in own)
     layers |= dict(zip(image.own_descriptors, fetches, strict=True))
-    return Made(found=found, image=image, layers=layers, repository=base.repository)
+    return Made(
+        found=found,
+        image=image,
+        layers=layers,
+        repository=base.repository,
+        platform=target.arch.oci_platform,
+    )
 
 
 def _of_archive(found: Found, artifact: Artifact, workshop: Workshop) -> tuple[ImageLayer, Fetch]:

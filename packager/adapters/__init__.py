@@ -112,7 +112,15 @@ def image_maker(
     from packager.adapters.store import Store
 
     store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
-    return ImageMaker(client=registry_client(env), memory=store, env=env, say=say)
+    images, shelf = image_sources(cache_dir, env=env, say=say)
+    return ImageMaker(
+        client=registry_client(env),
+        memory=store,
+        images=images.engine,
+        shelf=shelf,
+        env=env,
+        say=say,
+    )
 
 
 def store_root(cache_dir: str | None) -> Path:

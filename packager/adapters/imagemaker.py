@@ -1,13 +1,20 @@
 """Where images are put: a registry, or an engine; and where their bases come from."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager.adapters.imagebases import base_in_file, base_in_registry, repository_of
+from packager.adapters.containers import find_image, pull_image
+from packager.adapters.engine import connect
+from packager.adapters.imagebases import base_in, base_in_file, base_in_registry, repository_of
+from packager.adapters.imageload import load
+from packager.adapters.imagesources.engine import EngineImages
 from packager.adapters.registry.client import RegistryClient
 from packager.adapters.registry.pushes import push
+from packager.imagebuild.tags import LOCAL
 from packager.imagemaking import Base, Made, Memory
+from packager.layershelf import Shelf
 from packager.references import Reference
 
 
@@ -28,18 +35,36 @@ class ImageMaker:
 
     client: RegistryClient
     memory: Memory
+    images: EngineImages
+    shelf: Shelf
     env: Mapping[str, str]
     say: Callable[[str], None]
 
-    def base(self, name: str, platform: str) -> Base:
-        """The base image for a platform: a file, or one of a registry.
+    @contextlib.contextmanager
+    def base(self, name: str, platform: str, *, engine: bool) -> Iterator[Base]:
+        """The base image for a platform: a file, the engine's if that gets the image, a registry's.
 
-        Raise `ConfigError` for one that can not be, `CommandError` where a registry fails.
+        Raise `ConfigError` for one that can not be, `ToolError` where there is no engine to give
+        it to, `CommandError` where an engine or a registry fails.
         """
         path = Path(name)
-        if path.exists():
-            return base_in_file(path, platform)
-        return base_in_registry(self.client, name, platform)
+        if engine:
+            found = connect(self.env)
+            if find_image(found, name, platform) is None:
+                pull_image(found, name, platform, say=self.say)
+            with self.images.opened(name, platform, self.shelf) as kept:
+                yield base_in(kept, name, platform)
+        elif path.exists():
+            yield base_in_file(path, platform)
+        else:
+            yield base_in_registry(self.client, name, platform)
+
+    def load(self, made: Made, name: Reference) -> Put:
+        """Raise `CommandError` where the engine refuses or fails."""
+        load(made, name, self.env)
+        own = sum(layer.size for layer in made.image.own)
+        short = str(name).removeprefix(LOCAL)
+        return Put(reference=short, uploaded=own, told=f"{own / 1e6:.2f} MB given to the engine")
 
     def push(self, made: Made, to: Reference) -> Put:
         """Raise `CommandError` where the registry refuses or fails."""

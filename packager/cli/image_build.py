@@ -58,7 +58,7 @@ def build(
 ) -> None:
     """Put the archives of a project on the release's image, for each architecture.
 
-    Prints their references by digest, a line for each.
+    Without --push the engine gets them. Prints their references, a line for each.
     """
     from packager.adapters import image_maker
     from packager.imagebuild.options import image_options
@@ -66,12 +66,6 @@ def build(
     from packager.imagemaking import Workshop, make_image, record_image
     from packager.recorded import target_of
 
-    if push is None:
-        raise ConfigError(
-            "there is no place for the image",
-            why="it is put together in a registry",
-            fix="packager image build --push REPOSITORY[:TAG]",
-        )
     console = Console(quiet=quiet, json=json)
     base_file = base_image if base_image and Path(base_image).exists() else None
     flags = {
@@ -98,10 +92,11 @@ def build(
     with tempfile.TemporaryDirectory(prefix="packager-") as folder:
         for one, target, reference in zip(found, targets, names, strict=True):
             workshop = Workshop(folder=Path(folder), memory=maker.memory, say=console.say)
-            base = maker.base(base_file or settings.image_for(target), target.arch.oci_platform)
-            made = make_image(one, target, base, options, workshop)
-            put = maker.push(made, reference)
-            recorded = made.recorded(put.reference)
+            name = base_file or settings.image_for(target)
+            with maker.base(name, target.arch.oci_platform, engine=push is None) as base:
+                made = make_image(one, target, base, options, workshop)
+                put = maker.push(made, reference) if push else maker.load(made, reference)
+            recorded = made.recorded(put.reference if push else "")
             record_image(one, (recorded,))
             subject = f"{one.record.release} {one.record.arch}"
             console.say(f"{subject}: {recorded.size / 1e6:.1f} MB, {put.told}")

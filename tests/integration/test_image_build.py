@@ -1,4 +1,4 @@
-"""Custom images put together in a registry, without an engine."""
+"""Custom images: put together in a registry without an engine, or given to one."""
 
 import gzip
 import json
@@ -23,6 +23,7 @@ from tests.command import Command
 from tests.images import CONFIG, Image, Made, digest, folder, gzipped, layout, write_layout
 from tests.index import Index
 from tests.integration.test_pack import make_project
+from tests.rig.engine import docker
 from tests.rig.registry import Registry
 
 pytestmark = pytest.mark.docker
@@ -320,3 +321,46 @@ def test_a_layout_of_an_image_has_all_that_a_base_needs(tmp_path: Path) -> None:
     for layer, tar in zip(base.image.layers, BASE.tars(), strict=True):
         path = base.fetch(layer, tmp_path / "layer")
         assert gzip.decompress(path.read_bytes()) == tar
+
+
+def test_an_engine_gets_what_it_lacks_and_the_image_runs(
+    packager: Command, index: Index, base_image: str, tmp_path: Path
+) -> None:
+    index.wheel("fruit")
+    root = make_project(tmp_path / "project", dependencies=("fruit",))
+    command = ("image", "build", "--base-image", base_image, "--clean-room", "off", "--json")
+    got = packager(*command, cwd=root)
+    assert got.code == 0, got.err
+    (document,) = json.loads(got.out)
+    name = document["reference"]
+    try:
+        assert name.startswith("shop:emr-7.13.0-amd64-")
+        asks = "import fruit, pyspark, shop, getpass; print(pyspark.__file__, getpass.getuser())"
+        ran = docker(
+            "run",
+            "--rm",
+            "--network=none",
+            "--entrypoint=sh",
+            name,
+            "-c",
+            f'$PYSPARK_PYTHON -c "{asks}"',
+        )
+        assert ran.split() == ["/usr/lib/spark/python/pyspark/__init__.py", "hadoop"]
+        again = json.loads(packager(*command, cwd=root).out)
+        assert again == [document]
+        judged = packager(
+            "image",
+            "validate",
+            name,
+            "--release",
+            "emr-7.13.0",
+            "--base-image",
+            base_image,
+            cwd=root,
+        )
+        assert judged.code == 0, judged.out
+    finally:
+        docker("image", "rm", "--force", name)
+    text = (root / "dist" / "shop-emr-7.13.0-amd64.packager.json").read_text()
+    (image,) = from_text(text, "it").images
+    assert (image.reference, image.base) == ("", base_image)
