@@ -14,6 +14,7 @@ from packager.checks.rules import RULES
 from packager.emitters import EMITTERS
 from packager.errors import EXIT_CODE_MEANINGS
 from packager.settings import OPTIONS, TABLES
+from tests.faulty import FAULTS, SOUND
 from tests.rig import aws
 
 ROOT = Path(__file__).parents[1]
@@ -50,10 +51,21 @@ def exit_codes_table() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *rows])
 
 
+def validators_table() -> str:
+    rows = [
+        f"| {fault.name} | {fault.theirs} | {', '.join((*fault.found, *fault.warned)) or OURS[fault]} |"
+        for fault in (*SOUND, *FAULTS)
+    ]
+    return "\n".join(["| what is wrong | AWS's validator | packager |", "|---|---|---|", *rows])
+
+
+OURS = dict.fromkeys(SOUND, "passes") | dict.fromkeys(FAULTS, "refused, exit code 2")
+
 TABLES_OF_README: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "checks": checks_table,
     "exit codes": exit_codes_table,
+    "validators": validators_table,
 }
 
 
