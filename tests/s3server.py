@@ -5,7 +5,9 @@ that S3 gives them, conditional writes hold, buckets have a Region and an owner.
 where a request comes in: connections that break, stall or crawl, answers of all sorts, bytes that
 turn over on the way. Signatures are not looked at.
 
-    python -m tests.s3server        serves until it is killed, and prints where
+    python -m tests.s3server [--rate MB/S]
+
+serves until its input ends, prints where, and for each line how many bytes of content it has got.
 """
 
 import base64
@@ -100,6 +102,8 @@ class S3Server:
     lock: threading.Lock = field(default_factory=threading.Lock)
     hook: Callable[[str], None] = lambda _: None
     """Called with the operation before each is done."""
+    rate: float = 0
+    """Bytes in a second that each connection brings at most; 0 for as many as there are."""
     released: threading.Event = field(default_factory=threading.Event)
     """Set when stalled requests may end."""
 
@@ -235,7 +239,11 @@ class Handler(BaseHTTPRequestHandler):
             # S3 refuses without reading on, where the reason is in the headers.
             self.close_connection = True
             return b""
+        started = time.monotonic()
         while left:
+            if self.s3.rate:
+                early = (whole - left) / self.s3.rate - (time.monotonic() - started)
+                time.sleep(max(early, 0))
             if fault and fault.kind == "reset" and left <= whole // 2:
                 raise Broken
             if fault and fault.kind == "stall" and left <= whole // 2:
@@ -450,5 +458,7 @@ def serve_s3() -> Iterator[S3Server]:
 
 if __name__ == "__main__":
     with serve_s3() as served:
+        served.rate = float(sys.argv[2]) * 1e6 if sys.argv[1:2] == ["--rate"] else 0
         print(served.endpoint, flush=True)
-        threading.Event().wait()
+        for _line in sys.stdin:
+            print(served.sent(), flush=True)
