@@ -102,6 +102,9 @@ class S3Server:
     lock: threading.Lock = field(default_factory=threading.Lock)
     hook: Callable[[str], None] = lambda _: None
     """Called with the operation before each is done."""
+    busy: int = 0
+    """Requests under way."""
+    idle: threading.Condition = field(default_factory=threading.Condition)
     rate: float = 0
     """Bytes in a second that each connection brings at most; 0 for as many as there are."""
     released: threading.Event = field(default_factory=threading.Event)
@@ -124,6 +127,11 @@ class S3Server:
     def sent(self) -> int:
         """Bytes of content that arrived in all."""
         return sum(r.size for r in self.log if r.operation in {"PutObject", "UploadPart"})
+
+    def rest(self) -> None:
+        """Wait for the requests that are under way: a client may have gone without its answer."""
+        with self.idle:
+            assert self.idle.wait_for(lambda: not self.busy, 60)
 
     def calls(self, *operations: str) -> list[Request]:
         return [request for request in self.log if request.operation in operations]
@@ -163,6 +171,16 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def answer(self) -> None:
+        with self.s3.idle:
+            self.s3.busy += 1
+        try:
+            self.take()
+        finally:
+            with self.s3.idle:
+                self.s3.busy -= 1
+                self.s3.idle.notify_all()
+
+    def take(self) -> None:
         url = urlsplit(self.path)
         self.query = {k: v[0] for k, v in parse_qs(url.query, keep_blank_values=True).items()}
         self.key = unquote(url.path).strip("/")
@@ -239,19 +257,19 @@ class Handler(BaseHTTPRequestHandler):
             # S3 refuses without reading on, where the reason is in the headers.
             self.close_connection = True
             return b""
+        if not whole:
+            self.break_off(fault)
+        chunk = min(CHUNK, max(1, whole // 4)) if fault else CHUNK
         started = time.monotonic()
         while left:
             if self.s3.rate:
                 early = (whole - left) / self.s3.rate - (time.monotonic() - started)
                 time.sleep(max(early, 0))
-            if fault and fault.kind == "reset" and left <= whole // 2:
-                raise Broken
-            if fault and fault.kind == "stall" and left <= whole // 2:
-                self.s3.released.wait(fault.seconds)
-                raise Broken
+            if left <= whole // 2:
+                self.break_off(fault)
             if fault and fault.kind == "slow":
-                time.sleep(fault.seconds * CHUNK / whole)
-            got = self.rfile.readinto1(view[whole - left : whole - left + min(left, CHUNK)])
+                time.sleep(fault.seconds * chunk / whole)
+            got = self.rfile.readinto1(view[whole - left : whole - left + min(left, chunk)])
             if not got:
                 raise Broken
             left -= got
@@ -261,6 +279,12 @@ class Handler(BaseHTTPRequestHandler):
         content = bytes(data) if fault else data
         self.verify(content)
         return content  # type: ignore[return-value]
+
+    def break_off(self, fault: Fault | None) -> None:
+        if fault and fault.kind == "stall":
+            self.s3.released.wait(fault.seconds)
+        if fault and fault.kind in {"reset", "stall"}:
+            raise Broken
 
     def verify(self, data: bytes | bytearray) -> None:
         said = self.headers.get("x-amz-content-sha256", "")
