@@ -1,5 +1,6 @@
 """What `packager init` adds to folders of every kind, and that it overwrites nothing."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from packager.scaffold import (
     suggested_entry_point,
     template,
 )
+from packager.scaffold.ci import SERVICES
 from packager.scaffold.configuration import with_settings
 from tests.command import Command
 
@@ -31,6 +33,7 @@ def folder(files: Mapping[str, str], **changes: Any) -> Folder:
         "is_project": bool(files),
         "packs_itself": True,
         "scripts": tuple(sorted(name for name in files if name.endswith(".py"))),
+        "lock": None,
         "settings": {},
         "read": files.get,
     }
@@ -38,14 +41,14 @@ def folder(files: Mapping[str, str], **changes: Any) -> Folder:
 
 
 def states(found: Folder, choices: Choices = CHOICES) -> dict[str, str]:
-    return {file.path: file.state for file in plan(found, choices)}
+    return {file.path: file.state for file in plan(found, choices).files}
 
 
 # What there is to write.
 
 
 def test_an_empty_folder_gets_a_project() -> None:
-    files = {file.path: file for file in plan(folder({}), CHOICES)}
+    files = {file.path: file for file in plan(folder({}), CHOICES).files}
     assert [*files] == ["main.py", "tests/test_main.py", ".gitignore", "pyproject.toml"]
     assert {file.state for file in files.values()} == {"new"}
     assert tomllib.loads(files["pyproject.toml"].text) == {
@@ -73,7 +76,7 @@ def test_a_package_gets_settings_an_entry_point_and_a_test() -> None:
         "tests/test_main.py": "new",
         "pyproject.toml": "changed",
     }
-    changed = plan(found, CHOICES)[-1].text
+    changed = plan(found, CHOICES).files[-1].text
     assert changed == text + '\n[tool.packager]\nrelease = "emr-7.13.0"\nentry-point = "main.py"\n'
 
 
@@ -81,7 +84,7 @@ def test_a_script_of_somebodys_own_is_kept_and_gets_no_test() -> None:
     found = folder({"etl.py": "print()"})
     choices = Choices(release=CHOICES.release, entry_point=suggested_entry_point(found))
     assert states(found, choices) == {"etl.py": "kept", "pyproject.toml": "new"}
-    assert tomllib.loads(plan(found, choices)[-1].text) == {
+    assert tomllib.loads(plan(found, choices).files[-1].text) == {
         "tool": {"packager": {"release": "emr-7.13.0", "entry-point": "etl.py"}}
     }
 
@@ -99,7 +102,7 @@ def test_a_run_that_was_killed_goes_on() -> None:
 def test_a_project_with_an_entry_point_gets_no_other() -> None:
     text = '[tool.packager]\nentry-point = "jobs/a.py"\n'
     found = folder({"pyproject.toml": text}, settings={"entry-point": "jobs/a.py"})
-    (only,) = plan(found, CHOICES)
+    (only,) = plan(found, CHOICES).files
     assert only.text == '[tool.packager]\nrelease = "emr-7.13.0"\nentry-point = "jobs/a.py"\n'
 
 
@@ -110,7 +113,7 @@ def test_a_function_needs_no_script() -> None:
 
 def test_a_test_is_named_for_its_script_and_finds_it() -> None:
     choices = Choices(release=CHOICES.release, entry_point="jobs/daily-run.py")
-    test = plan(folder({}), choices)[1]
+    test = plan(folder({}), choices).files[1]
     assert test.path == "tests/test_daily_run.py"
     assert 'parents[1] / "jobs/daily-run.py"' in test.text
 
@@ -139,6 +142,45 @@ def test_scripts_and_functions_are_entry_points(name: str) -> None:
 def test_others_are_not(name: str) -> None:
     with pytest.raises(ConfigError, match="is no script of the project"):
         require_entry_point(name)
+
+
+# Pipelines.
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_pipelines_are_added_and_kept(service: str) -> None:
+    choices = Choices(release=CHOICES.release, entry_point="main.py", ci=service)
+    added = {f.path: f for f in plan(folder({"main.py": ""}), choices).files}
+    paths = [pipeline.path for pipeline in SERVICES[service]]
+    assert set(paths) <= set(added)
+    assert all("@" not in re.sub(r"@\w{40}", "", added[path].text) for path in paths)
+    edited = {path: added[path].text + "# mine\n" for path in paths}
+    again = plan(folder({"main.py": "", **edited}), choices)
+    assert {f.path: f.state for f in again.files if f.path in paths} == dict.fromkeys(paths, "kept")
+    assert again.by_hand == ()
+
+
+@pytest.mark.parametrize("service", ["gitlab", "codebuild"])
+def test_a_pipeline_of_somebodys_own_stays_and_ours_stands_beside_it(service: str) -> None:
+    choices = Choices(release=CHOICES.release, entry_point="main.py", ci=service)
+    (pipeline,) = SERVICES[service]
+    done = plan(folder({"main.py": "", pipeline.path: "theirs"}), choices)
+    assert pipeline.elsewhere in {f.path for f in done.files}
+    assert pipeline.path not in {f.path for f in done.files}
+    assert done.by_hand == (pipeline.how,)
+
+
+def test_the_cache_is_of_the_lock() -> None:
+    choices = Choices(release=CHOICES.release, entry_point="main.py", ci="gitlab")
+    texts = [f.text for f in plan(folder({"main.py": ""}, lock="uv.lock"), choices).files]
+    assert any('files: ["uv.lock"]' in text for text in texts)
+
+
+def test_a_service_without_a_pipeline_is_told() -> None:
+    choices = Choices(release=CHOICES.release, entry_point="main.py", ci="githob")
+    with pytest.raises(ConfigError) as caught:
+        plan(folder({}), choices)
+    assert caught.value.fix == "did you mean 'github'?"
 
 
 # Settings in a file of others.

@@ -29,6 +29,10 @@ def init(
         ),
     ] = None,
     arch: Arch = None,
+    ci: Annotated[
+        str | None,
+        typer.Option("--ci", metavar="SERVICE", help="Add a pipeline: github, gitlab, codebuild."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, as in CI.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -52,20 +56,24 @@ def init(
     point = (settings.entry_point or (suggested_entry_point(folder),))[0]
     if asks and not settings.entry_point:
         point = _ask("Entry point", point, lambda text: _entry_point(text, root))
-    files = plan(
+    planned = plan(
         folder,
         Choices(
             release=settings.releases[chosen],
             entry_point=_entry_point(point, root),
             arch=settings.arch if settings.origins["arch"] == "flag" else (),
+            ci=ci,
         ),
     )
+    files = planned.files
     _write(root, files)
     if json:
         console.document([{"path": file.path, "state": file.state} for file in files])
         return
     if not quiet:
         console.data("\n".join(f"{file.state:<8} {file.path}" for file in files))
+    for line in planned.by_hand:
+        console.warn(f"left to you: {line}")
     console.say(f"next: {_next(path)}")
 
 
@@ -93,6 +101,7 @@ def _folder(root: Path) -> "scaffold.Folder":
         is_project=described or project is not None,
         packs_itself=project is None or project.app == "folder",
         scripts=scripts,
+        lock=project.lock.name if project and project.lock else None,
         settings=project.settings if project else {},
         read=read,
     )

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from packager.errors import ConfigError
 from packager.releases import Release
+from packager.scaffold.ci import pipelines
 from packager.scaffold.configuration import with_settings
 
 State = Literal["new", "changed", "kept"]
@@ -30,6 +31,8 @@ class Folder:
     """Whether its files are the app, rather than a wheel that is built of them."""
     scripts: tuple[str, ...]
     """`.py` files at its top."""
+    lock: str | None
+    """Name of the file that pins its dependencies."""
     settings: Mapping[str, object]
     """`[tool.packager]`."""
     read: Callable[[str], str | None]
@@ -41,6 +44,16 @@ class Choices:
     release: Release
     entry_point: str
     arch: tuple[str, ...] = ()
+    ci: str | None = None
+    """The service to write a pipeline for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to write, in order, and what is left to do by hand."""
+
+    files: "tuple[Written, ...]"
+    by_hand: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +86,10 @@ def require_entry_point(name: str) -> str:
     return name if ":" in name else path.as_posix()
 
 
-def plan(folder: Folder, choices: Choices) -> tuple[Written, ...]:
-    """What to write, in order; `pyproject.toml` is last, as a run that was killed goes on then.
+def plan(folder: Folder, choices: Choices) -> Plan:
+    """`pyproject.toml` is last: before it is there, a run that was killed begins anew.
 
-    Raise `ConfigError` for a `pyproject.toml` that is none.
+    Raise `ConfigError` for a `pyproject.toml` that is none, and a CI that packager does not know.
     """
     files: list[Written] = []
     entry_point = choices.entry_point
@@ -90,9 +103,14 @@ def plan(folder: Folder, choices: Choices) -> tuple[Written, ...]:
             files.append(_added(folder, name, test))
     if not folder.is_project:
         files.append(_added(folder, ".gitignore", template("gitignore")))
+    by_hand: list[str] = []
+    if choices.ci is not None:
+        made, by_hand = pipelines(choices.ci, folder.read, lock=folder.lock or PYPROJECT)
+        files += [_added(folder, path, text) for path, text in made]
     # Tests are no part of what runs; where the folder is the app, they would be packed.
     tests = folder.packs_itself and any(file.path.startswith("tests/") for file in files)
-    return (*files, _pyproject(folder, choices, exclude=["tests"] if tests else []))
+    pyproject = _pyproject(folder, choices, exclude=["tests"] if tests else [])
+    return Plan(files=(*files, pyproject), by_hand=tuple(by_hand))
 
 
 def _pyproject(folder: Folder, choices: Choices, *, exclude: list[str]) -> Written:
