@@ -20,7 +20,7 @@ from packager.target import Target
 GB: Final = 10**9
 
 
-class ImageSource(Protocol):
+class ImageOpener(Protocol):
     """Where images are that are no files."""
 
     def opened(
@@ -28,6 +28,8 @@ class ImageSource(Protocol):
     ) -> contextlib.AbstractContextManager[Blobs]:
         """The image's files, for as long as the context lasts; layers on the shelf may lack."""
 
+
+class ImageSource(ImageOpener, Protocol):
     def has(self, reference: str) -> bool:
         """Whether an engine has it, so that nothing needs to be fetched."""
 
@@ -57,24 +59,24 @@ def _observed(
     platform = target.arch.oci_platform
     own = f"{target.release.base_image}:latest" if target.release.base_image else None
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(_files(named, platform, source, shelf))
+        files = stack.enter_context(opened(named, platform, source, shelf))
         image = image_in(files, platform)
         foreign = files.holds and image.config.platform != platform
         if foreign or image.size > limits().image_gb * GB:
             return observe_documents(image, name=named)  # else gigabytes for nothing
         if base is None and own and own != named and source.has(own):
-            beside = (stack.enter_context(_files(own, platform, source, shelf)), own)
+            beside = (stack.enter_context(opened(own, platform, source, shelf)), own)
             facts = observe(files, platform, name=named, base=beside, shelf=shelf)
             if facts.base is not None and facts.base.is_below:
                 return facts
         below = None
         if base is not None:
-            below = (stack.enter_context(_files(base, platform, source, shelf)), base)
+            below = (stack.enter_context(opened(base, platform, source, shelf)), base)
         return observe(files, platform, name=named, base=below, shelf=shelf)
 
 
 @contextlib.contextmanager
-def _files(named: str, platform: str, source: ImageSource, shelf: Shelf) -> Iterator[Blobs]:
+def opened(named: str, platform: str, source: ImageOpener, shelf: Shelf) -> Iterator[Blobs]:
     path = Path(named)
     if path.exists():
         yield files_in(path)

@@ -33,9 +33,10 @@ STORAGE_CLASSES: Final = (
 """Those that a job can read from at once."""
 MOST_TAGS: Final = 10
 """Of an object. S3 User Guide, "Categorizing your objects using tags"; so are the lengths."""
-TABLES: Final = ("conf", "image", "releases", "waivers", "run", "application")
+TABLES: Final = ("conf", "image", "ecr", "releases", "waivers", "run", "application")
 """Keys of [tool.packager] that are tables: Spark properties, what custom images have besides,
-releases, reasons by check, and what runs and applications of EMR Serverless are to be."""
+how repositories are made, releases, reasons by check, and what runs and applications of EMR
+Serverless are to be."""
 
 
 def _text(value: object) -> str:
@@ -271,6 +272,8 @@ class Settings:
         default="10GB",
     )
     conf: Mapping[str, str] = field(default_factory=dict)
+    ecr: Mapping[str, Any] = field(default_factory=dict)
+    """As `publishing.repositories` reads it."""
     releases: Mapping[str, Release] = field(default_factory=known_releases, compare=False)
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Reasons by code of the check."""
@@ -379,6 +382,7 @@ def resolve(
     return Settings(
         **values,
         conf=_conf(table.get("conf", {}), file) | dict(flags.get("conf") or {}),
+        ecr=_table(table, "ecr", file),
         releases=with_additions(_table(table, "releases", file)),
         waivers=_waivers(_table(table, "waivers", file), flags.get("waivers") or {}, file),
         run=_table(table, "run", file),

@@ -29,6 +29,7 @@ def settings_table() -> str:
     rows += ["| `conf` | Spark properties of every job (a table; `--conf KEY=VALUE`). | |"]
     rows += ["| `releases` | Releases that packager does not know (a table). | |"]
     rows += ["| `image` | What custom images have besides the project (a table). | |"]
+    rows += ["| `ecr` | How repositories of images are made (a table). | |"]
     rows += ["| `waivers` | Reasons by check (a table; `--waive CODE=REASON`). | |"]
     rows += ["| `application` | What `packager deploy` makes (a table). | |"]
     rows += ["| `run` | What `packager run` asks for on AWS (a table). | |"]
@@ -81,7 +82,7 @@ def test_tables_are_as_generated(name: str, request: pytest.FixtureRequest) -> N
 
 
 def test_every_setting_is_known_to_the_table() -> None:
-    assert set(TABLES) == {"conf", "image", "releases", "waivers", "run", "application"}
+    assert set(TABLES) == {"conf", "image", "ecr", "releases", "waivers", "run", "application"}
 
 
 def test_every_form_of_the_configuration_is_in_its_table() -> None:

@@ -130,7 +130,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(key: str, near: str) -> None
 def test_an_unknown_key_like_none_is_refused_with_all() -> None:
     fix = refused(table={"qqq": "x"}).fix
     assert fix.startswith("known: release, arch, ")
-    assert fix.endswith("conf, image, releases, waivers, run, application")
+    assert fix.endswith("conf, image, ecr, releases, waivers, run, application")
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest() -> None:

@@ -12,6 +12,7 @@ from packager.cli.cache import cache
 from packager.cli.config import config
 from packager.cli.deploy import deploy
 from packager.cli.image import image
+from packager.cli.imagepush import push
 from packager.cli.init import init
 from packager.cli.jobs import conf
 from packager.cli.pack import pack
@@ -66,6 +67,7 @@ def packager(
 app.command()(init)
 app.command()(pack)
 image.command("policy")(repository_policy)
+image.command("push")(push)
 app.add_typer(image, name="image")
 app.command()(validate)
 app.command()(inspect)

@@ -9,11 +9,12 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from tests.rig import ecr, registry
+from tests.rig.ecr import Fault
 from tests.rig.registry import Registry
 
 ACCOUNT: Final = "123456789012"
@@ -56,6 +57,8 @@ class Aws(Cloud):
 
     registry: Registry
     """Under the name that moto gives to repositories."""
+    faults: list[Fault] = field(default_factory=list)
+    """What goes wrong between clients and the registry."""
 
 
 @contextmanager
@@ -73,7 +76,9 @@ def serve(folder: Path) -> Iterator[Aws]:
         alone(),
         moto(aws.endpoint, folder / "moto.log"),
         registry.program(folder, "127.0.0.1", backend, None),
-        ecr.serve((address, 443), backend_port=backend, ecr=client(aws, "ecr"), tls=tls),
+        ecr.serve(
+            (address, 443), backend_port=backend, ecr=client(aws, "ecr"), tls=tls, faults=aws.faults
+        ),
         registry.named(ECR, address),
         registry.trusted(aws.registry),
     ):

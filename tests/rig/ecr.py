@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Final
@@ -29,21 +29,33 @@ class Refusal:
     message: str
 
 
+Fault = Callable[["Handler"], bool]
+"""Told of each request by somebody who has logged in; whether it has dealt with it itself."""
+
+
 class Front(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], *, backend_port: int, ecr: Any) -> None:
+    def __init__(
+        self, address: tuple[str, int], *, backend_port: int, ecr: Any, faults: list[Fault]
+    ) -> None:
         super().__init__(address, Handler)
         self.backend_port = backend_port
         self.ecr = ecr
         """A client of boto3 for moto."""
+        self.faults = faults
 
 
 @contextmanager
 def serve(
-    address: tuple[str, int], *, backend_port: int, ecr: Any, tls: ssl.SSLContext
+    address: tuple[str, int],
+    *,
+    backend_port: int,
+    ecr: Any,
+    tls: ssl.SSLContext,
+    faults: list[Fault],
 ) -> Iterator[None]:
-    front = Front(address, backend_port=backend_port, ecr=ecr)
+    front = Front(address, backend_port=backend_port, ecr=ecr, faults=faults)
     # A client that does not trust us must hold up its own thread only.
     front.socket = tls.wrap_socket(front.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=front.serve_forever, args=(0.05,))
@@ -74,9 +86,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self) -> None:
         # Who has not logged in yet gets the registry's own answer.
-        if "Authorization" in self.headers and (refusal := self.refusal()):
-            self.refuse(refusal)
-            return
+        if "Authorization" in self.headers:
+            if any(fault(self) for fault in tuple(self.front.faults)):
+                return
+            if refusal := self.refusal():
+                self.refuse(refusal)
+                return
         manifest = MANIFEST.fullmatch(self.path) if self.command == "PUT" else None
         body = b"".join(self.body()) if manifest else None
         backend = http.client.HTTPConnection("127.0.0.1", self.front.backend_port)
@@ -178,13 +193,15 @@ class Handler(BaseHTTPRequestHandler):
         """Without a digest moto would make one up, which is not the manifest's."""
         kind = json.loads(manifest).get("mediaType") or self.headers["Content-Type"]
         tagged = {} if reference.startswith("sha256:") else {"imageTag": reference}
-        self.front.ecr.put_image(
-            repositoryName=repository,
-            imageManifest=manifest.decode(),
-            imageManifestMediaType=kind,
-            imageDigest=f"sha256:{hashlib.sha256(manifest).hexdigest()}",
-            **tagged,
-        )
+        # Two may bring the same at the same time.
+        with suppress(self.front.ecr.exceptions.ImageAlreadyExistsException):
+            self.front.ecr.put_image(
+                repositoryName=repository,
+                imageManifest=manifest.decode(),
+                imageManifestMediaType=kind,
+                imageDigest=f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+                **tagged,
+            )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

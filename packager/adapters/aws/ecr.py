@@ -1,13 +1,20 @@
 """ECR's own API: repositories and their policies. Images go through the registry's protocol."""
 
+import base64
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from packager.adapters.aws.failures import code_of, explained
 from packager.adapters.aws.session import Session
+from packager.adapters.registry.auth import Login
+from packager.adapters.registry.client import registry_client
+from packager.adapters.registry.pushes import Pusher
 from packager.errors import ConfigError
 from packager.publishing.addresses import Repository, RepositoryAddress, repository_of_arn
+from packager.publishing.repositories import RepositorySettings, creation
 
 FIRST_PAUSE_S = 0.25
 
@@ -30,7 +37,7 @@ class Ecr:
         found = self.describe(address)
         if found is None:
             return None
-        return repository_of_arn(found["repositoryArn"], found["repositoryUri"])
+        return repository_of(found)
 
     def describe(self, address: RepositoryAddress) -> Any | None:
         """All that ECR says of a repository; None where there is none of that name."""
@@ -62,6 +69,91 @@ class Ecr:
                 fix="look at the name and --region, or let `packager publish` create it",
             )
         return found
+
+    def create(
+        self,
+        address: RepositoryAddress,
+        wanted: RepositorySettings,
+        lifecycle: Mapping[str, Any] | None,
+    ) -> Any:
+        """Make a repository; or tell of the one that somebody has made meanwhile."""
+        from botocore.exceptions import ClientError
+
+        arn = f"arn:*:ecr:{self.region}:{address.account or '*'}:repository/{address.name}"
+        asked = {"registryId": address.account} if address.account else {}
+        with explained(
+            f"the repository {address.name} can not be created",
+            permission=f"ecr:CreateRepository on {arn}",
+        ):
+            try:
+                made = self.client.create_repository(
+                    repositoryName=address.name, **creation(wanted), **asked
+                )["repository"]
+            except ClientError as error:
+                if code_of(error) != "RepositoryAlreadyExistsException":
+                    raise
+                return self.describe(address)
+        if lifecycle is not None:
+            with explained(
+                f"the lifecycle policy of {address.name} can not be written",
+                permission=f"ecr:PutLifecyclePolicy on {arn}",
+            ):
+                self.client.put_lifecycle_policy(
+                    registryId=made["registryId"],
+                    repositoryName=address.name,
+                    lifecyclePolicyText=json.dumps(lifecycle),
+                )
+        return made
+
+    def lifecycle(self, repository: Repository) -> Any:
+        """The lifecycle policy; None where there is none."""
+        from botocore.exceptions import ClientError
+
+        with explained(
+            f"the lifecycle policy of {repository.name} can not be read",
+            permission=f"ecr:GetLifecyclePolicy on {repository.arn}",
+        ):
+            try:
+                said = self.client.get_lifecycle_policy(
+                    registryId=repository.account, repositoryName=repository.name
+                )
+            except ClientError as error:
+                if code_of(error) == "LifecyclePolicyNotFoundException":
+                    return None
+                raise
+        return json.loads(said["lifecyclePolicyText"])
+
+    # Images
+
+    def image_digest(self, repository: Repository, tag: str) -> str | None:
+        """What a tag stands for; None for a tag that is not there, or where it may not be known.
+
+        Who may push needs no right to look: the registry itself has said the same before.
+        """
+        from botocore.exceptions import ClientError
+
+        with explained(f"ECR does not tell of {repository.name}:{tag}"):
+            try:
+                said = self.client.describe_images(
+                    registryId=repository.account,
+                    repositoryName=repository.name,
+                    imageIds=[{"imageTag": tag}],
+                )
+            except ClientError as error:
+                if code_of(error) in {"ImageNotFoundException", "AccessDeniedException"}:
+                    return None
+                raise
+        return str(said["imageDetails"][0]["imageDigest"])
+
+    def login(self, host: str) -> Login:
+        """A password for twelve hours, which is kept in memory only; a new one at every call."""
+        with explained(
+            f"no password for {host} can be had", permission="ecr:GetAuthorizationToken on *"
+        ):
+            said = self.client.get_authorization_token()
+        token = said["authorizationData"][0]["authorizationToken"]
+        user, _, password = base64.b64decode(token).decode().partition(":")
+        return Login(user=user, password=password)
 
     # Policies
 
@@ -97,3 +189,17 @@ def ecr_of(session: Session, address: RepositoryAddress | None = None) -> Ecr:
     """In the Region that the repository's address names, else in the session's."""
     region = (address.region if address else None) or session.region
     return Ecr(client=session.client("ecr", region=region), region=region)
+
+
+def repository_of(told: Mapping[str, Any]) -> Repository:
+    """As DescribeRepositories tells of it."""
+    return repository_of_arn(told["repositoryArn"], told["repositoryUri"])
+
+
+def pusher_of(ecr: Ecr, repository: Repository, env: Mapping[str, str]) -> Pusher:
+    """The repository's registry, with a password for it and for no other host."""
+
+    def login(host: str) -> Login | None:
+        return ecr.login(host) if host == repository.host else None
+
+    return Pusher(client=registry_client(env, logins=login))

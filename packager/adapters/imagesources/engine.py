@@ -38,6 +38,8 @@ class EngineImages:
     say: Callable[[str], None]
     recall: Callable[[str, str], str | None]
     remember: Callable[[str, str, str], None]
+    whole: bool = False
+    """Whether layers themselves are wanted, and not only what is in them."""
 
     @contextlib.contextmanager
     def opened(self, reference: str, platform: str, shelf: Shelf) -> Iterator[Kept]:
@@ -52,7 +54,7 @@ class EngineImages:
             mend=f"docker pull --platform {platform} {reference}, or build it again",
         )
         quick = image_id(self.env, reference)
-        if quick and (known := self._recalled(asked, quick)):
+        if not self.whole and quick and (known := self._recalled(asked, quick)):
             yield known
             return
         engine = connect(self.env)
@@ -64,7 +66,7 @@ class EngineImages:
                 fix=f"docker pull --platform {platform} {reference}; or name a file, or an image in"
                 " a registry: registry:HOST/REPOSITORY:TAG",
             )
-        if found.id != quick and (known := self._recalled(asked, found.id)):
+        if not self.whole and found.id != quick and (known := self._recalled(asked, found.id)):
             yield known
             return
         self.say(f"Reading {reference} from {engine.name}")
@@ -73,9 +75,11 @@ class EngineImages:
             failures(engine, image=reference, platform=platform, doing="give the image"),
             client(engine) as api,
         ):
-            kept = _received(api, asked, found) if _can_push(engine) else None
+            received = not self.whole and _can_push(engine)
+            kept = _received(api, asked, found) if received else None
             kept = kept or _saved(api, asked, Path(folder) / "image.tar")
-            remember(kept, platform, found.id, self.remember)
+            if not self.whole:
+                remember(kept, platform, found.id, self.remember)
             yield kept
 
     def _recalled(self, asked: "Asked", identity: str) -> Kept | None:

@@ -421,9 +421,19 @@ class RegistryClient:
                     return
                 content = response.raw.read(LARGEST_DOCUMENT_BYTES, decode_content=True)
                 wanted = response.headers.get("WWW-Authenticate", "")
-            if status != 401 or not own or tried > 1:
+            # ECR's passwords last for twelve hours, and then it says so with a 403; to HEAD it can
+            # not say why, but a password that is new may tell.
+            expired = (
+                status == 403
+                and right.startswith("Basic ")
+                and (method == "HEAD" or b"token has expired" in content)
+            )
+            most = 2 if expired else 1
+            if not (status == 401 or expired) or not own or tried > most:
                 raise refusal(status, content, reference, doing)
-            if not self.tokens.challenged(reference, scope, wanted, used=right):
+            if not self.tokens.challenged(
+                reference, scope, wanted or ("Basic" if expired else ""), used=right
+            ):
                 raise refusal(status, content, reference, doing)
 
 

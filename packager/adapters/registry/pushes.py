@@ -15,6 +15,7 @@ from typing import Final
 from packager.adapters.registry.client import Blob, RegistryClient, blob_of_bytes, blob_of_file
 from packager.errors import ConfigError
 from packager.manifests import Descriptor, Document
+from packager.publishing.imagecontent import ImageContent, LayerContent
 from packager.references import Reference
 
 AT_A_TIME: Final = 4
@@ -45,10 +46,12 @@ def push(
     layers: Mapping[Descriptor, Fetch],
     *,
     mount_from: Reference | None = None,
+    sent: Callable[[int], None] = lambda _: None,
 ) -> tuple[str, Traffic]:
     """Push an image; its digest as the registry tells it, and what had to be sent.
 
-    `mount_from` is the repository that may have the layers already. Raise `CommandError` where the
+    `mount_from` is the repository that may have the layers already, `sent` is told of pieces that
+    go, from several threads. Raise `CommandError` where the
     registry refuses or fails; then the tag stands for what it did before.
     """
     traffic = Traffic()
@@ -70,7 +73,7 @@ def push(
                 own = Path(folder) / layer.digest.rpartition(":")[2]
                 path = fetch(own)
                 try:
-                    client.put_blob(to, _of(path, layer))
+                    client.put_blob(to, _of(path, layer), sent=sent)
                 finally:
                     own.unlink(missing_ok=True)
                 traffic.count("uploaded", layer.size)
@@ -87,6 +90,42 @@ def push(
         client.put_blob(to, blob_of_bytes(config.content))
         traffic.count("uploaded", len(config.content))
     return client.put_manifest(to, manifest), traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pusher:
+    """A registry as `publishing.images` needs it."""
+
+    client: RegistryClient
+
+    def find(self, reference: Reference) -> Descriptor | None:
+        return self.client.find_manifest(reference)
+
+    def push(
+        self, reference: Reference, content: ImageContent, moved: Callable[[int], None]
+    ) -> int:
+        """Bytes of blobs that were sent."""
+        _, traffic = push(
+            self.client,
+            reference,
+            content.manifest,
+            content.config,
+            {layer.descriptor: _fetched(layer) for layer in content.layers},
+            sent=moved,
+        )
+        return traffic.uploaded
+
+
+def _fetched(layer: LayerContent) -> Fetch:
+    def fetch(path: Path) -> Path:
+        if layer.path is not None:
+            return layer.path
+        with path.open("wb") as file:
+            for chunk in layer.chunks():
+                file.write(chunk)
+        return path
+
+    return fetch
 
 
 def _of(path: Path, layer: Descriptor) -> Blob:
