@@ -11,6 +11,7 @@ from packager.cli.archives import inspect, validate
 from packager.cli.cache import cache
 from packager.cli.config import config
 from packager.cli.deploy import deploy
+from packager.cli.doctor import doctor
 from packager.cli.image import image
 from packager.cli.imagepush import push
 from packager.cli.init import init
@@ -82,5 +83,6 @@ app.command()(runs)
 app.command()(policy)
 app.command("test", cls=ForPytest)(suite)
 app.command()(releases)
+app.command()(doctor)
 app.command()(config)
 app.add_typer(cache, name="cache")
