@@ -68,6 +68,7 @@ def _tried_out(
     say: Callable[[str], None],
 ) -> RoomFacts | None:
     required = settings.clean_room == "require"
+    pull = required and not settings.offline
     try:
         if sorted({a.kind for a in archives} | {"environment"}) != sorted(a.kind for a in archives):
             raise ConfigError(
@@ -75,7 +76,7 @@ def _tried_out(
                 why=f"they are: {', '.join(a.kind for a in archives)}",
                 fix="name the ones that a job uses together",
             )
-        return room.try_out(archives, target, image=settings.image_for(target), pull=required)
+        return room.try_out(archives, target, image=settings.image_for(target), pull=pull)
     except PackagerError as error:
         if required:
             raise

@@ -22,6 +22,7 @@ from packager.adapters.builder import BackendBuilder, settled
 from packager.adapters.buildsecrets import build_secrets
 from packager.adapters.dockerfiles import dockerfiles
 from packager.adapters.environments import KeptEnvironments
+from packager.adapters.fetch import offline
 from packager.adapters.process import masked, run
 from packager.adapters.store import FORMAT
 from packager.dockerbuild import (
@@ -107,6 +108,7 @@ class BuildKit:
         known = None if recipe.fresh else self.environments.recall(key)
         if known is not None:
             return known
+        self._require_online(f"the environment of {_counted(wheels)}", recipe)
         self.builder.say(f"Installing {_counted(wheels)} for {recipe.place}")
         with self._context(recipe) as context:
             pinned, tools = context / "pins", context / "tools"
@@ -146,6 +148,7 @@ class BuildKit:
         sha256, _, filename = (store.recall(builds.FOUND, key) or "").partition(" ")
         build = builds.stored(store, sha256, filename) if filename and not recipe.fresh else None
         if build is None:
+            self._require_online(f"a copy of Python {python}", recipe)
             self.builder.say(f"Copying Python {python} for {recipe.place}")
             with self._context(recipe) as context:
                 out = self._build(recipe, "interpreter", context)
@@ -170,6 +173,7 @@ class BuildKit:
 
     def _compile(self, sources: Sequence[ToCompile], recipe: Recipe) -> list[StoredWheel]:
         names = [wanted.source.name for wanted in sources]
+        self._require_online(", ".join(sorted(names)), recipe)
         self.builder.say(f"Compiling {', '.join(sorted(names))} for {recipe.place}")
         with self._context(recipe) as context:
             for name, wanted in zip(names, sources, strict=True):
@@ -208,6 +212,18 @@ class BuildKit:
             (context / "Dockerfile").write_text(recipe.dockerfile, encoding="utf-8")
             yield context
 
+    def _require_online(self, wanted: str, recipe: Recipe) -> None:
+        if not offline(self.env):
+            return
+        why = (
+            "--no-cache asks for a new one" if recipe.fresh else "the store has none of this recipe"
+        )
+        raise ConfigError(
+            f"{wanted} would be built in Docker, and packager is offline",
+            why=f"{why}; the steps of a build open connections of their own",
+            fix="pack once without --offline: what was built is kept",
+        )
+
     def _engine(self) -> engines.Engine:
         if not self._engines:
             self._engines.append(engines.connect(self.env))
@@ -240,6 +256,17 @@ class BuildKit:
             local = None if fresh else _local(api, reference)
             if local is not None:
                 return _base_of(local, reference, arch, one_each=not engine.containerd_store)
+            if offline(self.env):
+                known = self.builder.store.recall(BASES, _plain(reference))
+                if known is None or fresh:
+                    raise ConfigError(
+                        f"what {reference} is now is not known, and packager is offline",
+                        why="--no-cache asks for it anew"
+                        if fresh
+                        else "the engine does not have it",
+                        fix="pack once without --offline",
+                    )
+                return Base(reference=reference, digest=known, local=False)
             try:
                 with engines.failures(engine, image=reference, doing=f"look up {reference}"):
                     told = api.inspect_distribution(reference)

@@ -19,7 +19,7 @@ from packager.adapters.containers import (
 )
 from packager.adapters.engine import Engine
 from packager.cleanroom import EMULATED, FOLDER, HOME, NATIVE, USER, Limits, unpack
-from packager.errors import CommandError, ConfigError
+from packager.errors import CommandError, ConfigError, ToolError
 from packager.target import Target
 from packager.testruns.run import Place
 from packager.testruns.suite import COVERAGE, JUNIT, PLACE, PROGRAM, TREE, Ended, Suite, complaint
@@ -39,10 +39,17 @@ _LIST: Final = (
 class EngineBench:
     engine: Engine
     say: Callable[[str], None]
+    pull: bool = True
+    """Whether an image that the engine does not have may be fetched."""
 
     def place(self, image: str, target: Target) -> Place:
         platform = target.arch.oci_platform
         found = find_image(self.engine, image, platform)
+        if found is None and not self.pull:
+            raise ToolError(
+                f"the engine does not have the image {image}, and packager is offline",
+                fix=f"docker pull --platform {platform} {image}",
+            )
         found = found or pull_image(self.engine, image, platform, say=self.say)
         return Place(
             image=image,

@@ -130,7 +130,9 @@ def suite(
     ports = connect(
         root=project.root, cache_dir=settings.cache_dir, env=os.environ, say=console.say
     )
-    bench = EngineBench(engine=connect_engine(os.environ), say=console.say)
+    bench = EngineBench(
+        engine=connect_engine(os.environ), say=console.say, pull=not settings.offline
+    )
     arches = [target.arch.name for target, _ in chosen]
     errors: dict[str, PackagerError] = {}
     store = store_root(settings.cache_dir)

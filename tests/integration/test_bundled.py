@@ -327,6 +327,43 @@ def test_the_python_of_an_image_runs_where_it_is_not(
     judged(json.loads(said), "/home/hadoop", "/home/hadoop/python", python="3.11")
 
 
+@pytest.fixture
+def pythonless(base_image: str, tmp_path: Path) -> Iterator[str]:
+    """The stand-in without any Python of its own."""
+    name = f"packager-tests/pythonless:{os.getpid()}"
+    context = tmp_path / "pythonless"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        f"FROM {base_image}\nUSER root\nRUN rm -rf /usr/lib/python3* /usr/bin/python3*\n"
+        "USER hadoop:hadoop\n"
+    )
+    options = ("--load", "--quiet", "--provenance=false", "--network=none")
+    docker("buildx", "build", *options, "--tag", name, str(context))
+    try:
+        yield name
+    finally:
+        docker("image", "rm", "--force", name)
+
+
+@pytest.mark.docker
+@pytest.mark.network
+def test_spark_runs_pandas_on_it_where_there_is_no_other_python(
+    base_image: str, pythonless: str, packager: Command, tmp_path: Path
+) -> None:
+    jobs = project(tmp_path / "jobs", python="3.11")
+    requirements = "pandas<3\npyarrow<26\nnumpy<2\n"
+    (jobs / "requirements.txt").write_text(requirements, encoding="utf-8")
+    (jobs / "probe.py").unlink()
+    pack = ("pack", "--arch", "amd64", "--builder", "docker", "--base-image", base_image)
+    assert packager(*pack, cwd=jobs).code == 0
+    room = ("--clean-room", "require", "--base-image", pythonless)
+    done = packager("validate", *room, "--json", cwd=jobs)
+    assert done.code == 0, done.out
+    (report,) = json.loads(done.out).values()
+    assert "ROOM004" in report["checked"]
+    assert report["findings"] == []
+
+
 @pytest.mark.spark
 def test_a_master_and_workers_run_it(real_jobs: Path, packager: Command) -> None:
     job = (

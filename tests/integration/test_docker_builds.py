@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +241,36 @@ def test_both_builders_give_the_same_files(
     assert (again.code, again.out) == (0, done.out), again.err
     assert "Installing" not in again.err
     assert not told.exists()
+
+
+def test_offline_nothing_is_built_and_what_is_kept_serves(
+    place: Place, packager: Command, without_docker_command: Callable[[], Path]
+) -> None:
+    fruit = place.index.wheel("fruit")
+    digest = hashlib.sha256(fruit.read_bytes()).hexdigest()
+    root = place.folder / "a folder"
+    root.mkdir()
+    (root / "main.py").touch()
+    (root / "requirements.txt").write_text(f"fruit==1.0 --hash=sha256:{digest}\n")
+    docker_builder = ("pack", "--builder", "docker")
+    done = packager(*docker_builder, cwd=root)
+    assert done.code == 0, done.err
+    told = without_docker_command()
+    asked = len(place.index.requests)
+    again = packager(*docker_builder, "--offline", cwd=root)
+    assert (again.code, again.out) == (0, done.out), again.err
+    shutil.rmtree(root / "dist")
+    assert packager(*docker_builder, "--offline", cwd=root).code == 0
+    for option in (("--no-cache",), ("--build-package", "gcc")):
+        got = packager(*docker_builder, "--offline", *option, cwd=root)
+        assert got.code == 2
+        assert "and packager is offline" in got.error[0]
+        assert got.error[2].startswith("pack once without --offline")
+    unknown = ("--base-image", "registry.invalid/spark:1")
+    got = packager(*docker_builder, "--offline", *unknown, cwd=root)
+    assert (got.code, got.error[1]) == (2, "the engine does not have it")
+    assert not told.exists()
+    assert len(place.index.requests) == asked
 
 
 def test_the_package_manager_brings_what_is_asked_for(
