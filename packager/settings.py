@@ -265,6 +265,7 @@ class Settings:
         _texts,
         default=(),
     )
+    prices: str | None = _option("Table of prices for `packager cost`, relative to the project.")
     cache_dir: str | None = _option("Folder of the wheel store.")
     cache_size: str = _option(
         "What the wheel store may take; what was not used for longest goes. Or `none`.",

@@ -57,6 +57,7 @@ VALUES: dict[str, tuple[tuple[object, object], tuple[str, object], tuple[object,
     "path_style": ((True, True), ("1", True), (True, True)),
     "aws_timeout": (("5", 5), ("1", 1), (7, 7)),
     "presets": ((["delta"], ("delta",)), ("hudi,glue", ("hudi", "glue")), ([], ())),
+    "prices": (("a.toml", "a.toml"), ("b.toml", "b.toml"), ("c.toml", "c.toml")),
     "cache_dir": (("/a", "/a"), ("~/b", "~/b"), ("c", "c")),
     "cache_size": (("none", "none"), ("1.5GB", "1.5GB"), (500_000, "500000")),
 }

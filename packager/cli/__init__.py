@@ -10,6 +10,7 @@ from packager import __version__
 from packager.cli.archives import inspect, validate
 from packager.cli.cache import cache
 from packager.cli.config import config
+from packager.cli.cost import cost
 from packager.cli.deploy import deploy
 from packager.cli.doctor import doctor
 from packager.cli.image import image
@@ -82,6 +83,7 @@ app.command()(cancel)
 app.command()(runs)
 app.command()(policy)
 app.command("test", cls=ForPytest)(suite)
+app.command()(cost)
 app.command()(releases)
 app.command()(doctor)
 app.command()(config)

@@ -18,6 +18,7 @@ from packager.cli.options import (
     spark_properties,
 )
 from packager.console import Console
+from packager.errors import ConfigError
 
 if TYPE_CHECKING:
     from packager.settings import Settings
@@ -66,8 +67,10 @@ def conf(
     ] = None,
 ) -> None:
     """Print the Spark configuration of packed archives."""
-    from packager.emitters import JOBS, emitter
+    from packager.emitters import ELSEWHERE, JOBS, emitter
     from packager.emitters.parameters import moved_note
+    from packager.jobs.request import run_options
+    from packager.jobs.workers import require_properties
     from packager.recorded import find_record, job_of, target_of
 
     emit = emitter(format_)
@@ -82,21 +85,25 @@ def conf(
     found = find_record(
         path, folder, release=settings.release, arch=settings.arch[0] if arch else None
     )
+    target = target_of(found.record, settings)
     job = job_of(
         found,
-        target_of(found.record, settings),
+        target,
         s3_uri=settings.s3_uri,
         conf=spark_properties(conf),
         arguments=argument or (),
         entry_point=entry_point,
         presets=preset or (),
     )
+    options = run_options(settings.run, {"application": application, "role": role})
     job = replace(
         job,
-        application=application or _application_id(settings.run.get("application")),
-        role=role or settings.run.get("role"),
+        application=_application_id(options.application, given=application is not None),
+        role=options.role,
         schedule=schedule,
     )
+    if format_ not in ELSEWHERE:
+        require_properties(dict(job.conf.entries), target.release, job.limits)
     for note in (*job.notes, moved_note(job) if format_ in JOBS else ""):
         if note:
             console.say(f"note: {note}")
@@ -115,6 +122,17 @@ def _presets(settings: "Settings") -> str:
     return presets_table(release, arch.emr)
 
 
-def _application_id(text: object) -> str | None:
-    """An application may be named by its name, too, which only the API can look up."""
-    return text if isinstance(text, str) and re.fullmatch(r"00[0-9a-z]{8,62}", text) else None
+def _application_id(text: str | None, *, given: bool) -> str | None:
+    """What may be an ID. A name, which [tool.packager.run] may have, only the API can look up.
+
+    Raise `ConfigError` for another text that was `given` for an ID.
+    """
+    if text is None or re.fullmatch(r"[0-9a-z]{1,64}", text):  # BOTO ApplicationId
+        return text if given or (text or "").startswith("00") else None
+    if given:
+        raise ConfigError(
+            f"--application {text!r} is not the ID of an application",
+            why="IDs have digits and small letters, and a name is not looked up here",
+            fix="write it as in --application 00f1abcdefgh2345",
+        )
+    return None

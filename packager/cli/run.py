@@ -212,6 +212,8 @@ def _run_on_aws(
     from packager.jobs.launch import prepare, require_clear, require_published, warning
     from packager.jobs.preflight import preflight
     from packager.jobs.request import run_options
+    from packager.jobs.workers import require_properties
+    from packager.recorded import target_of
 
     found, job, settings = packed
     wanted = wanted_logs(which)
@@ -221,6 +223,8 @@ def _run_on_aws(
     if options.client_token is None:
         options = replace(options, client_token=uuid.uuid4().hex)
     require_published(job)
+    release = target_of(found.record, settings).release
+    require_properties(dict(job.conf.entries), release, job.limits)
     session = open_session(settings, os.environ)
     emr = EmrServerless(session)
     launch = prepare(emr, job, options)

@@ -58,6 +58,9 @@ JOBS: Final[Mapping[str, Emitter]] = {
 }
 """Forms of a whole job, which need an entry point."""
 
+ELSEWHERE: Final = frozenset({"emr-eks", "emr-ec2"})
+"""Forms for services that have other workers than EMR Serverless."""
+
 EMITTERS: Final[Mapping[str, Emitter]] = {**PROPERTIES, **JOBS}
 
 

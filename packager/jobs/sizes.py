@@ -42,18 +42,18 @@ _KINDS = ("driver", "executor")
 def _memory_gb(conf: Mapping[str, str], worker: str) -> int:
     """With its overhead, in whole GB as workers have it."""
     workers = rules().workers
-    memory = _megabytes(conf.get(f"spark.{worker}.memory", workers[f"{worker}-memory"]))
+    memory = megabytes(conf.get(f"spark.{worker}.memory", workers[f"{worker}-memory"]))
     overhead = conf.get(f"spark.{worker}.memoryOverhead")
     factor = conf.get("spark.emr-serverless.memoryOverheadFactor", workers["overhead-factor"])
     extra = (
-        _megabytes(overhead, unit="m")
+        megabytes(overhead, unit="m")
         if overhead
         else max(float(workers["overhead-min-mb"]), memory * float(factor))
     )
     return -int(-(memory + extra) // 1024)
 
 
-def _megabytes(text: str, *, unit: str = "b") -> float:
+def megabytes(text: str, *, unit: str = "b") -> float:
     """Of a size as Spark writes it: `14g`, `512m`. Raise `ValueError` for none."""
     match = re.fullmatch(r"(\d+)\s*([kmgt]?)b?", text.strip().lower())
     if match is None:
