@@ -2,18 +2,25 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from packager.adapters import limit as limit_module
-from packager.adapters.cache import COUNT, Summary, prune, summary, verify
+from packager.adapters.builds import admit
+from packager.adapters.cache import COUNT, Summary, prune, summary
+from packager.adapters.companions import FILES, finish, keep
+from packager.adapters.environments import KeptEnvironments
 from packager.adapters.fetch import Fetcher
 from packager.adapters.limit import in_use
 from packager.adapters.store import Store
+from packager.adapters.verification import verify
+from packager.environment import APP_LAYOUT
 from packager.errors import ConfigError
 from packager.leftovers import mark
 from packager.settings import parse_size
+from packager.tarball import Content
 from tests.command import Command
 from tests.index import make_wheel
 
@@ -47,6 +54,40 @@ def test_a_changed_wheel_is_found_and_removed(store: Store) -> None:
     wheel.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert verify(store.root) == (wheel.name,)
     assert held(store) == {"fruit", "seed"}
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def damaged(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_whatever_has_changed_is_found_and_removed(store: Store, tmp_path: Path) -> None:
+    wheel = store.admit(make_wheel(tmp_path / "wheels", "pear"))
+    store.installed(wheel, APP_LAYOUT)
+    kept = KeptEnvironments(root=store.root)
+    kept.keep("key", [Content(path="x", mode=0o644, data=b"x" * 99)], ())
+    build = admit(store, lambda folder: Path(shutil.copy(wheel.path, folder / "python.tar.gz")))
+    (tmp_path / FILES).write_bytes(b"compressed")
+    finish(tmp_path, [], of="pear")
+    keep(store, "byte-code", "key", tmp_path)
+    assert verify(store.root) == ()
+    kinds = {
+        "plans": "plans/*",
+        "made": "made/nut",
+        "environments": "environments/*/files",
+        "byte-code": "byte-code/*/files.deflate",
+        "pythons": f"pythons/{build.sha256}/*",
+    }
+    for kind, pattern in kinds.items():
+        (path,) = store.root.glob(pattern)
+        damaged(path)
+        (name,) = verify(store.root)
+        assert name.startswith(f"{kind}/")
+        assert verify(store.root) == ()
+        assert not path.exists()
+    assert kept.recall("key") is None
     assert list((store.root / "tmp").iterdir()) == []
 
 

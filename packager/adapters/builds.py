@@ -10,6 +10,7 @@ from typing import Final
 
 from packager.adapters.environments import KeptEnvironments
 from packager.adapters.limit import note_added
+from packager.adapters.seals import is_sound, seal
 from packager.adapters.store import Store, used
 from packager.ports import InstalledWheel, StoredWheel, gone
 from packager.standalone import read_build
@@ -28,6 +29,7 @@ def admit(store: Store, obtain: Callable[[Path], Path]) -> StoredWheel:
         kept = store.root / BUILDS / sha256 / path.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         path.replace(kept)
+        seal(kept, sha256)
         size = kept.stat().st_size
         note_added(store.root, size)
     return StoredWheel(path=kept, filename=path.name, sha256=sha256, size=size)
@@ -36,11 +38,19 @@ def admit(store: Store, obtain: Callable[[Path], Path]) -> StoredWheel:
 def stored(store: Store, sha256: str, filename: str) -> StoredWheel | None:
     path = store.root / BUILDS / sha256 / filename
     try:
-        size = path.stat().st_size
+        if not is_sound(path, sha256):
+            return None
+        status = path.stat()
     except OSError:
         return None
     used(path.parent)
-    return StoredWheel(path=path, filename=filename, sha256=sha256, size=size)
+    return StoredWheel(
+        path=path,
+        filename=filename,
+        sha256=sha256,
+        size=status.st_size,
+        changed_ns=status.st_mtime_ns,
+    )
 
 
 def installed(store: Store, build: StoredWheel, python: str) -> InstalledWheel:

@@ -58,20 +58,6 @@ def summary(root: Path) -> Summary:
     return Summary(root=root, counts=counts, sizes=sizes)
 
 
-def verify(root: Path) -> tuple[str, ...]:
-    """Hash every wheel again, remove those that changed, and return their names."""
-    wrong: list[str] = []
-    for folder in _folders(root / "wheels"):
-        for wheel in folder.glob("*.whl"):
-            with wheel.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != folder.name:
-                    wrong.append(wheel.name)
-                    _remove(folder, root)
-                    _forget_count(root)
-                    break
-    return tuple(sorted(wrong))
-
-
 def prune(root: Path, *, limit: int) -> tuple[int, int]:
     """Remove what was used longest ago until the rest is at most `limit` bytes.
 
@@ -80,15 +66,15 @@ def prune(root: Path, *, limit: int) -> tuple[int, int]:
     """
     removed, freed = sweep(root)
     began = _oldest_run(root)
-    held = [h for kind in _folders(root) if kind.name != "tmp" for h in _holdings(kind)]
+    held = [h for kind in folders(root) if kind.name != "tmp" for h in _holdings(kind)]
     size = sum(h.size for h in held)
     for holding in sorted(held, key=lambda h: h.used):
         if size <= limit or holding.used >= began:
             break
-        _remove(holding.path, root)
+        remove(holding.path, root)
         size -= holding.size
         removed, freed = removed + 1, freed + holding.size
-    _forget_count(root)
+    forget_count(root)
     return removed, freed
 
 
@@ -113,7 +99,7 @@ def _oldest_run(root: Path) -> float:
     return min((run.stat().st_mtime for run in root.glob(f"tmp/*-{RUN}")), default=float("inf"))
 
 
-def _forget_count(root: Path) -> None:
+def forget_count(root: Path) -> None:
     with contextlib.suppress(OSError):  # there may be none; who counts looks anew then
         (root / COUNT).unlink(missing_ok=True)
 
@@ -128,11 +114,11 @@ def _holdings(kind: Path) -> Iterator[Holding]:
             yield Holding(path=path, size=size, used=path.stat().st_mtime)
 
 
-def _folders(parent: Path) -> list[Path]:
+def folders(parent: Path) -> list[Path]:
     return [p for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
 
 
-def _remove(path: Path, root: Path) -> None:
+def remove(path: Path, root: Path) -> None:
     try:
         (root / "tmp").mkdir(exist_ok=True)
         away = Path(tempfile.mkdtemp(prefix=mark(), dir=root / "tmp"))

@@ -55,13 +55,21 @@ def recall(store: Store, kind: str, key: str) -> tuple[InstalledWheel, Mapping[s
         if not is_sound(folder / FILES, index["sha256"]):
             return None
         members = tuple(Span(*row) for row in index["files"])
-        stored = _stored(folder, kind, key, (folder / FILES).stat().st_size)
+        status = (folder / FILES).stat()
+        stored = _stored(folder, kind, key, status.st_size, status.st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
         return None
     used(folder)
     return InstalledWheel(wheel=stored, members=members, observations=()), index
 
 
-def _stored(folder: Path, kind: str, key: str, size: int) -> StoredWheel:
-    name = f"{kind} {key[:12]}"
-    return StoredWheel(path=folder / FILES, filename=name, sha256=key, size=size)
+def _stored(
+    folder: Path, kind: str, key: str, size: int, changed_ns: int | None = None
+) -> StoredWheel:
+    return StoredWheel(
+        path=folder / FILES,
+        filename=f"{kind} {key[:12]}",
+        sha256=key,
+        size=size,
+        changed_ns=changed_ns,
+    )

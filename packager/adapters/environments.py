@@ -1,7 +1,9 @@
 """Installed environments and interpreters as parts of a layer, kept by what they were made of.
 
-environments/KEY/files      its files as an archive has them, compressed once
-environments/KEY/facts      what they are and show
+    environments/KEY/files      its files as an archive has them, compressed once
+    environments/KEY/facts      what they are and show
+
+Both carry what shows damage, as wheels and texts of the store do.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ import deflate
 
 from packager import __version__
 from packager.adapters.limit import note_added
+from packager.adapters.seals import is_sound, seal, signed, unsigned
 from packager.environment import observe_content
 from packager.errors import CommandError, ConfigError
 from packager.facts import HEAD_BYTES, Observation, from_json, observe, to_json
@@ -38,6 +41,8 @@ from packager.tarball import (
 )
 
 KIND: Final = "environments"
+FILES: Final = "files"
+FACTS: Final = "facts"
 MAPPED: Final = 4 << 20
 """Larger files are not read but mapped."""
 
@@ -50,10 +55,10 @@ class KeptEnvironments:
     def recall(self, key: str) -> InstalledWheel | None:
         folder = self._folder(key)
         try:
-            facts = json.loads((folder / "facts").read_text(encoding="utf-8"))
-            part = _part(folder / "files", facts)
-            if sum(m.length for m in part.members if isinstance(m, Span)) != part.wheel.size:
+            facts = json.loads(unsigned((folder / FACTS).read_text(encoding="utf-8")))
+            if not is_sound(folder / FILES, facts["sha256"]):
                 return None
+            part = _part(folder / FILES, facts)
             os.utime(folder)
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -68,9 +73,11 @@ class KeptEnvironments:
         try:
             with self.temporary() as name:
                 (name / "whole").mkdir()
-                with (name / "whole" / "files").open("wb") as out:
+                with (name / "whole" / FILES).open("wb") as out:
                     facts = _write(members, files, out)
-                (name / "whole" / "facts").write_text(json.dumps(facts), encoding="utf-8")
+                seal(name / "whole" / FILES, facts["sha256"])
+                text = signed(json.dumps(facts))
+                (name / "whole" / FACTS).write_text(text, encoding="utf-8")
                 size = sum(path.stat().st_size for path in (name / "whole").iterdir())
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 if folder.exists():  # of a damaged one, or of another run that made it meanwhile
@@ -83,7 +90,7 @@ class KeptEnvironments:
                 why=error.strerror or str(error),
                 fix="free some space, or name another place: PACKAGER_CACHE_DIR",
             ) from error
-        return _part(folder / "files", facts)
+        return _part(folder / FILES, facts)
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Path]:
@@ -158,12 +165,14 @@ def _read(item: File) -> tuple[Content, tuple[Observation, ...]]:
 
 def _part(files: Path, facts: Mapping[str, Any]) -> InstalledWheel:
     """Raise `ValueError`, `KeyError` or `TypeError` for facts that another version wrote."""
+    status = files.stat()
     return InstalledWheel(
         wheel=StoredWheel(
             path=files,
             filename="the environment",
             sha256=str(facts["sha256"]),
-            size=files.stat().st_size,
+            size=status.st_size,
+            changed_ns=status.st_mtime_ns,
         ),
         members=tuple(
             Symlink(path=row[0], link=row[1]) if len(row) == 2 else Span(*row)

@@ -16,6 +16,7 @@ from packager.facts import OBSERVATION_FORMAT, Observation, from_json, to_json
 from packager.tarball import Content, Plan, Span, Stored, Symlink, TarMember
 from packager.wheels import Layout
 
+PLANS: Final = "plans"
 FORMAT: Final = f"1.{OBSERVATION_FORMAT}"
 
 _SPAN, _STORED, _CONTENT = range(3)

@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packager.adapters.fetch import Fetcher, not_in_store
 from packager.adapters.limit import note_added
-from packager.adapters.plans import plan_data, plan_key, read_plan
+from packager.adapters.plans import PLANS, plan_data, plan_key, read_plan
 from packager.adapters.seals import is_sound, seal, signed, unsigned
 from packager.environment import observe_content
 from packager.errors import CommandError, ConfigError
@@ -60,8 +60,6 @@ from packager.wheels import (
 
 FORMAT: Final = f"5.{OBSERVATION_FORMAT}"
 """Of facts; another version's are made anew."""
-
-PLANS: Final = "plans"
 
 FEW: Final = 3
 """Wheels that are verified sooner than another process has started."""

@@ -51,9 +51,9 @@ def cache_info(json: Json = False) -> None:
 
 @cache.command("verify")
 def cache_verify() -> None:
-    """Hash every wheel of the store again and remove those that changed."""
+    """Hash all that the store has again and remove what changed."""
     from packager.adapters import store_root
-    from packager.adapters.cache import verify
+    from packager.adapters.verification import verify
 
     _, settings = settings_of(None, {}, required=False)
     wrong = verify(store_root(settings.cache_dir))
@@ -61,7 +61,7 @@ def cache_verify() -> None:
         Console().data(f"removed {name}: it was not what its hash says")
     if wrong:
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
-    Console().say("every wheel is sound")
+    Console().say("all of it is sound")
 
 
 @cache.command("prune")
