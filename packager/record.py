@@ -133,6 +133,9 @@ class Record:
     locations: Mapping[str, str] = field(default_factory=dict)
     """Where files were published, by their names: URIs. Those of this record and of its bill of
     materials may be among them."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """What S3 computes of published files, by their names: SHA-256 in base64, or that of the parts'
+    and how many they are."""
     images: tuple[RecordedImage, ...] = ()
 
     @property
@@ -164,6 +167,8 @@ def to_text(record: Record) -> str:
         del document["commit"]
     if not record.locations:
         del document["locations"]
+    if not record.checksums:
+        del document["checksums"]
     if record.clean_room is None:
         del document["clean_room"]
     if not record.images:
@@ -186,7 +191,9 @@ def to_text(record: Record) -> str:
 
 def made_of(record: Record) -> str:
     """SHA-256 of what was made, which is the same wherever it was judged and put."""
-    text = to_text(replace(record, report={}, clean_room=None, locations={}, images=()))
+    text = to_text(
+        replace(record, report={}, clean_room=None, locations={}, checksums={}, images=())
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -216,11 +223,15 @@ def with_known_locations(record: Record, earlier: str) -> Record:
     Files are named by their content, so the same name is the same file.
     """
     try:
-        known = from_text(earlier, "").locations
+        known = from_text(earlier, "")
     except ConfigError:
         return record
     files = [artifact.file for artifact in record.artifacts]
-    return replace(record, locations={file: known[file] for file in files if file in known})
+    return replace(
+        record,
+        locations={file: known.locations[file] for file in files if file in known.locations},
+        checksums={file: known.checksums[file] for file in files if file in known.checksums},
+    )
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:

@@ -65,8 +65,8 @@ def fitting_records(
     None and none stand for all. Raise `ConfigError` where there is nothing.
     """
     if paths:
-        return tuple(f for path in paths for f in _at(path))
-    found = _at(folder)
+        return tuple(f for path in paths for f in records_at(path))
+    found = records_at(folder)
     fitting = tuple(
         f
         for f in found
@@ -82,7 +82,8 @@ def fitting_records(
     return fitting
 
 
-def _at(path: Path) -> tuple[Found, ...]:
+def records_at(path: Path) -> tuple[Found, ...]:
+    """A record, or those of a folder. Raise `ConfigError` where there is none."""
     found = (_found(path),) if path.is_file() or path.name.endswith(SUFFIX) else records_in(path)
     if not found:
         raise ConfigError(f"there is no record in {path}", fix="make one: packager pack")

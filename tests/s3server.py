@@ -188,6 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         part = int(self.query["partNumber"]) if "partNumber" in self.query else None
         operation = self.operation(name)
         fault = self.s3.fault(operation, part, self.key)
+        self.called, self.part = operation, part
         self.size = 0
         try:
             data = self.body(fault)
@@ -206,13 +207,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             # A reset, not an orderly end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        finally:
-            headers = {k.lower(): v for k, v in self.headers.items()}
-            self.s3.log.append(
-                Request(
-                    operation=operation, key=self.key, part=part, size=self.size, headers=headers
-                )
-            )
+            self.note()
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
 
@@ -305,9 +300,21 @@ class Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+        self.note()  # before the client can know that it is over
         if self.command != "HEAD":
             self.wfile.write(body)
         self.wfile.flush()
+
+    def note(self) -> None:
+        self.s3.log.append(
+            Request(
+                operation=self.called,
+                key=self.key,
+                part=self.part,
+                size=self.size,
+                headers={k.lower(): v for k, v in self.headers.items()},
+            )
+        )
 
     # Operations.
 

@@ -25,6 +25,7 @@ from packager.cli.repository import repository_policy
 from packager.cli.run import run
 from packager.cli.runs import cancel, logs, runs, status
 from packager.cli.testing import ForPytest, suite
+from packager.cli.verify import verify
 from packager.errors import ExitCode
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ app.add_typer(image, name="image")
 app.command()(validate)
 app.command()(inspect)
 app.command()(publish)
+app.command()(verify)
 app.command()(conf)
 app.command()(deploy)
 app.command(context_settings={"ignore_unknown_options": True})(run)

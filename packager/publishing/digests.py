@@ -43,7 +43,7 @@ class Digests:
     @property
     def whole_checksum(self) -> str:
         """As S3 writes it."""
-        return base64.b64encode(bytes.fromhex(self.sha256)).decode("ascii")
+        return base64_of(self.sha256)
 
     @property
     def checksum(self) -> str:
@@ -55,6 +55,11 @@ class Digests:
             return self.parts[0].checksum
         both = hashlib.sha256(b"".join(part.digest for part in self.parts)).digest()
         return f"{base64.b64encode(both).decode('ascii')}-{len(self.parts)}"
+
+
+def base64_of(sha256: str) -> str:
+    """As S3 writes a hash."""
+    return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
 
 
 def part_size(size: int) -> int:

@@ -124,11 +124,14 @@ def _prepared(found: Found, place: Place, known: dict[Path, Digests]) -> Prepare
     record = found.record
     items = [_item(found, artifact, place, known) for artifact in record.artifacts]
     locations = {a.file: i.place.uri for a, i in zip(record.artifacts, items, strict=True)}
+    checksums = {a.file: i.digests.checksum for a, i in zip(record.artifacts, items, strict=True)}
     bill = found.folder / sbom_name(record)
     data = _read(bill, record)
     item = _document(sbom_name(record), data, place)
     items.append(item)
-    record = replace(record, locations={**locations, bill.name: item.place.uri})
+    record = replace(
+        record, locations={**locations, bill.name: item.place.uri}, checksums=checksums
+    )
     # Its own location can not be in it: that is made of its content.
     document = _document(record.name, to_text(record).encode(), place)
     record = replace(record, locations={**record.locations, record.name: document.place.uri})

@@ -29,6 +29,8 @@ class Stored:
     """SHA-256 of the object or of its parts, as S3 has verified and writes it."""
     sha256: str | None
     """Of the whole, in hexadecimal, as whoever stored it says."""
+    whole: bool = False
+    """Whether the checksum is surely of the whole, not of its parts."""
     encryption: str = ""
     """As in `AES256` or `aws:kms`."""
 

@@ -48,7 +48,9 @@ def test_all_of_a_record_comes_to_s3(cloud: Cloud, packager: Command, tmp_path: 
             **{a.file: f"{PLACE}/{a.file}" for a in record.artifacts},
             "jobs-emr-7.13.0-amd64.cdx.json": f"s3://jobs/{bill}",
         },
+        checksums=published.checksums,
     )
+    assert published.checksums.keys() == {artifact.file for artifact in record.artifacts}
     here = record_in(tmp_path, record.name)
     assert here.locations == {**published.locations, record.name: f"s3://jobs/{key}"}
 

@@ -3,7 +3,8 @@
 Nothing is overwritten: every write has the condition that nothing is there (`If-None-Match: *`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ CORRUPTED: Final = frozenset(
 )
 TAKEN: Final = "PreconditionFailed"
 CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+PIECE: Final = 1 << 18
 TRIES: Final = 4
 """Of what the SDK does not try again by itself: corrupted parts, conflicts."""
 
@@ -84,8 +86,20 @@ class S3:
             size=said["ContentLength"],
             checksum=said.get("ChecksumSHA256"),
             sha256=said.get("Metadata", {}).get(SHA256),
+            whole=said.get("ChecksumType") == "FULL_OBJECT",
             encryption=said.get("ServerSideEncryption", ""),
         )
+
+    def pieces(self, place: Place, meter: Meter) -> Iterator[bytes]:
+        """What it holds. Raise `CommandError` where it is not there, or breaks off."""
+        needed = self.may("GetObject", place)
+        with explained(f"{place.uri} can not be read", permission=needed):
+            said = self.client.get_object(**self.address(place))
+            meter.expect(said["ContentLength"])
+            with closing(said["Body"]) as body:
+                for piece in body.iter_chunks(PIECE):
+                    meter.moved(len(piece))
+                    yield piece
 
     def put(self, items: Sequence[Item], meter: Meter) -> Sequence[Sent]:
         from packager.adapters.aws.uploads import upload

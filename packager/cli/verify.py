@@ -1,0 +1,113 @@
+"""`packager verify`: whether what is published is what a record describes."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from packager.cli.options import Json, Profile, Quiet, Region, settings_of
+from packager.console import Console
+from packager.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from packager.publishing.verification import Verdict
+    from packager.record import Record
+    from packager.settings import Settings
+
+
+def verify(
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="Of an object or a record in S3, or an image.")
+    ],
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Record, or a folder of them; else dist."),
+    ] = None,
+    region: Region = None,
+    profile: Profile = None,
+    bucket_owner: Annotated[
+        str | None,
+        typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account the bucket must be of."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether what is published is what a record describes.
+
+    Of a record in S3, all that it names is looked at. Downloaded is only what has no checksum that
+    tells.
+    """
+    from packager.recorded import records_at
+
+    console = Console(quiet=quiet, json=json)
+    flags = {"region": region, "profile": profile, "bucket_owner": bucket_owner}
+    project, settings = settings_of(None, flags, required=False)
+    folder = record or (Path.cwd() if project is None else project.root / settings.out)
+
+    def records() -> "list[Record]":
+        return [found.record for found in records_at(folder)]
+
+    if uri.startswith("s3:"):
+        verdicts = _objects(uri, records, settings, console)
+    else:
+        verdicts = [_image(uri, records(), settings)]
+    for one in verdicts:
+        how = {"content": "its bytes say so", "digest": "its digest says so"}
+        told = f"as recorded: {how.get(one.how, 'its checksum says so')}" if one.same else one.why
+        (console.say if one.same else console.warn)(f"{one.uri}  {told}")
+    if json:
+        console.document([asdict(one) for one in verdicts])
+    if not all(one.same for one in verdicts):
+        raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+def _objects(
+    uri: str, records: "Callable[[], list[Record]]", settings: "Settings", console: Console
+) -> "Sequence[Verdict]":
+    from packager.adapters.aws.s3 import open_s3
+    from packager.adapters.aws.session import open_session
+    from packager.cli.meter import meter
+    from packager.publishing.options import object_options
+    from packager.publishing.places import parse_place
+    from packager.publishing.verification import (
+        described,
+        published_record,
+        verify_object,
+        verify_record,
+    )
+    from packager.record import SUFFIX
+
+    place = parse_place(uri)
+    known = None if place.key.endswith(SUFFIX) else described(uri, records())
+    store = open_s3(open_session(settings, os.environ), object_options(settings))
+    with meter(console) as shown:
+        if known is None:
+            return verify_record(published_record(place, store, shown), store, shown)
+        return [verify_object(place, *known, store, shown)]
+
+
+def _image(uri: str, records: "list[Record]", settings: "Settings") -> "Verdict":
+    from packager.adapters.registry.auth import Login, docker_logins
+    from packager.adapters.registry.client import registry_client
+    from packager.publishing.verification import verify_image
+    from packager.references import parse_reference
+
+    reference = parse_reference(uri)
+    logins = docker_logins(os.environ)
+    if ".dkr.ecr." in reference.host and logins(reference.host) is None:
+        from packager.adapters.aws.ecr import ecr_of
+        from packager.adapters.aws.session import open_session
+        from packager.publishing.addresses import parse_repository
+
+        address = parse_repository(reference.name)
+        ecr = ecr_of(open_session(settings, os.environ), address)
+
+        def logins(host: str) -> Login | None:
+            return ecr.login(host) if host == reference.host else None
+
+    client = registry_client(os.environ, logins=logins)
+    return verify_image(reference, records, client.find_manifest)
