@@ -1,16 +1,20 @@
 """An image that somebody named is read, compared with its base, and judged."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from packager.checks.image import check_image
+from packager.checks.image.python import job_python
 from packager.checks.image.subject import Subject
+from packager.checks.image.trial import check_trial
 from packager.contents import ImageType
 from packager.errors import ConfigError
-from packager.findings import Report, waive
+from packager.findings import Report, joined, waive
+from packager.imagepython import find_python
 from packager.images import ImageFacts, observe, observe_documents
+from packager.imagetrial import ImageTrial, Plan
 from packager.layershelf import Shelf
 from packager.oci import Blobs, files_in, image_in
 from packager.releases import limits
@@ -18,6 +22,9 @@ from packager.settings import Settings
 from packager.target import Target
 
 GB: Final = 10**9
+ENGINE: Final = "docker:"
+REGISTRY: Final = "registry:"
+"""Before a name, from where alone it is taken; the words of syft and grype."""
 
 
 class ImageOpener(Protocol):
@@ -43,14 +50,67 @@ def validate_image(
     base: str | None,
     source: ImageSource,
     shelf: Shelf,
+    trial: ImageTrial | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Judge the image `named`, a path or a reference, with the waivers of `settings`.
 
     Without a `base` it is compared with the release's own image if an engine has it, and if it is
-    made from it. Raise `ConfigError` for what is no image, or not a whole one.
+    made from it. With a `trial`, programs are run in it as well. Raise `ConfigError` for what is no
+    image, or not a whole one.
     """
+    if trial is not None:
+        _require_runnable(named, kind)
     facts = _observed(named, target, base=base, source=source, shelf=shelf)
-    return waive(check_image(Subject(facts=facts, target=target, kind=kind)), settings.waivers)
+    subject = Subject(facts=facts, target=target, kind=kind)
+    report = check_image(subject)
+    if trial is not None and facts.read:
+        seen = trial.try_out(plan_of(subject, named.removeprefix(ENGINE)))
+        if seen.lacking:
+            say(f"It has no {seen.lacking}, so functions on pandas data were not tried")
+        report = joined(report, check_trial(seen))
+    return waive(report, settings.waivers)
+
+
+def _require_runnable(named: str, kind: ImageType) -> None:
+    if kind != "spark":
+        raise ConfigError(
+            f"there are no run tests of {kind}",
+            why="what is run are jobs of Spark",
+            fix="leave --run out",
+        )
+    if Path(named).exists() or named.startswith(REGISTRY):
+        raise ConfigError(
+            f"{named} can not be run",
+            why="an engine runs the images that it has itself",
+            fix=f"docker load -i {named}, and name what it says; or leave --run out"
+            if Path(named).is_file()
+            else "bring it to the engine, and name it there; or leave --run out",
+        )
+
+
+def plan_of(subject: Subject, image: str) -> Plan:
+    """What is to be run in an image, by what is in it."""
+    facts, target = subject.facts, subject.target
+    home = facts.expanded("$SPARK_HOME") or "/usr/lib/spark"
+    asked = job_python(subject)
+    python = find_python(facts, asked)
+    jars = f"{home}/examples/jars"
+    jar = next((n for n in facts.tree.names(jars) if n.startswith("spark-examples")), None)
+    script = f"{home}/examples/src/main/python/pi.py"
+    example: tuple[str, ...] = ()
+    if jar is not None:
+        example = ("--class", "org.apache.spark.examples.SparkPi", f"{jars}/{jar}", "10")
+    elif facts.tree.find(script):
+        example = (script, "4")
+    return Plan(
+        image=image,
+        platform=target.arch.oci_platform,
+        spark_home=home,
+        python=f"/{python.path}" if python else "",
+        env={} if facts.config.variable("PYSPARK_PYTHON") else {"PYSPARK_PYTHON": asked},
+        example=example,
+    )
 
 
 def _observed(

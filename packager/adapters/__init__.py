@@ -10,6 +10,7 @@ from packager.ports import CleanRoom, Ports
 if TYPE_CHECKING:
     from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.imagesources.chosen import ChosenImages
+    from packager.imagetrial import ImageTrial
     from packager.layershelf import Shelf
 
 
@@ -121,6 +122,15 @@ def image_maker(
         env=env,
         say=say,
     )
+
+
+def image_trial(
+    *, env: Mapping[str, str], say: Callable[[str], None], limit_s: int | None
+) -> "ImageTrial":
+    """Where images are tried out."""
+    from packager.adapters.imagetrial import EngineTrial
+
+    return EngineTrial(env=env, say=say, limit_s=limit_s)
 
 
 def store_root(cache_dir: str | None) -> Path:

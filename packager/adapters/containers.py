@@ -204,15 +204,29 @@ def container(
     network: str = "none",
     memory: str | None = None,
     cpus: float | None = None,
+    writable: Sequence[str] | None = None,
 ) -> Iterator[Container]:
     """A container that waits for programs to run in it; without a network unless one is named.
+
+    With `writable`, only these directories can be written, and are in memory.
 
     It has no capabilities, and can not gain any. The image's entry point does not run. Raise
     `ToolError` where the engine cannot run the platform or does not have the image.
     """
     with process.terminations_interrupt():
         made = _create(
-            engine, image, platform, purpose, lifetime_s, user, workdir, env, network, memory, cpus
+            engine,
+            image,
+            platform,
+            purpose,
+            lifetime_s,
+            user,
+            workdir,
+            env,
+            network,
+            memory,
+            cpus,
+            writable,
         )
         with _lock:
             _containers[made.id] = made
@@ -286,6 +300,7 @@ def _create(  # noqa: PLR0917  # called once, above
     network: str,
     memory: str | None,
     cpus: float | None,
+    writable: Sequence[str] | None,
 ) -> Container:
     from docker.errors import ImageNotFound
 
@@ -301,6 +316,9 @@ def _create(  # noqa: PLR0917  # called once, above
             init=None,
             mem_limit=memory,
             nano_cpus=None if cpus is None else int(cpus * 1e9),
+            read_only=writable is not None,
+            # Java unpacks libraries there, and loads them.
+            tmpfs=dict.fromkeys(writable or (), "rw,exec,mode=1777"),
         )
         try:
             made = api.create_container(

@@ -60,6 +60,18 @@ def validate(
             help="What it was made from; else the release's own, if the engine has that.",
         ),
     ] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="Also run SparkPi and a PySpark job in it.")
+    ] = False,
+    run_timeout: Annotated[
+        int | None,
+        typer.Option(
+            "--run-timeout",
+            metavar="SECONDS",
+            min=1,
+            help="For each of them [600; emulated 1800].",
+        ),
+    ] = None,
     waive: Waive = None,
     format_: Format = None,
     output: Output = None,
@@ -67,7 +79,7 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Check a custom image, ours or anyone's, for a release."""
-    from packager.adapters import image_sources
+    from packager.adapters import image_sources, image_trial
     from packager.contents import IMAGE_TYPES
     from packager.imagevalidation import validate_image
 
@@ -87,11 +99,24 @@ def validate(
     }
     _, settings = settings_of(None, flags, required=False)
     source, shelf = image_sources(settings.cache_dir, env=os.environ, say=console.say)
+    trial = None
+    if run:
+        trial = image_trial(env=os.environ, say=console.say, limit_s=run_timeout)
+    elif run_timeout is not None:
+        raise ConfigError("--run-timeout says nothing without --run", fix="add --run, or leave it")
     reports = [
         (
             f"{named} for {target.release.label} {target.arch.name}",
             validate_image(
-                named, target, kind, settings, base=settings.base_image, source=source, shelf=shelf
+                named,
+                target,
+                kind,
+                settings,
+                base=settings.base_image,
+                source=source,
+                shelf=shelf,
+                trial=trial,
+                say=console.say,
             ),
         )
         for target in settings.targets()

@@ -1,6 +1,6 @@
 """From where an image is taken: `registry:` and `docker:` before its name say it, else it is found.
 
-Those are the words of syft and grype. Without one, the engine is asked first; what it does not have
+Without one, the engine is asked first; what it does not have
 is looked for in the registry that the name begins with. Docker Hub is only asked where it is named,
 since `jobs:1` is nearly always an image that somebody built here.
 """
@@ -8,18 +8,15 @@ since `jobs:1` is nearly always an image that somebody built here.
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from packager.adapters.endpoints import endpoints
 from packager.adapters.engine import image_id
 from packager.adapters.imagesources.engine import AbsentError, EngineImages
 from packager.adapters.imagesources.registry import RegistryImages
+from packager.imagevalidation import ENGINE, REGISTRY
 from packager.layershelf import Shelf
 from packager.oci import Blobs
 from packager.references import DOCKER_HUB, parse_reference
-
-ENGINE: Final = "docker:"
-REGISTRY: Final = "registry:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from packager.requirements import requirement
 from packager.target import PROVIDED, Target
 
 MACHINES: Final = {"EM_X86_64": 0x3E, "EM_AARCH64": 0xB7}
+SPARK_CONF: Final = "/etc/spark/conf"
 
 
 def python_there(subject: Subject) -> Iterator[Finding]:
@@ -29,7 +30,11 @@ def python_there(subject: Subject) -> Iterator[Finding]:
     facts, target = subject.facts, subject.target
     asked = job_python(subject)
     python = find_python(facts, asked)
-    set_by = "PYSPARK_PYTHON" if facts.config.variable("PYSPARK_PYTHON") else target.release.label
+    set_by = target.release.label
+    if _configured(subject):
+        set_by = "spark.pyspark.python of its spark-defaults.conf"
+    elif facts.config.variable("PYSPARK_PYTHON"):
+        set_by = "PYSPARK_PYTHON"
     if python is None:
         yield subject.finding(
             "IMG010",
@@ -67,12 +72,22 @@ def python_there(subject: Subject) -> Iterator[Finding]:
 def job_python(subject: Subject) -> str:
     """What jobs start: the image's own setting, or the release's."""
     facts, target = subject.facts, subject.target
-    named = facts.config.variable("PYSPARK_PYTHON")
+    named = _configured(subject) or facts.config.variable("PYSPARK_PYTHON")
     if named:
         return named
     if (own := target.release.interpreter(target.python)) is not None:
         return own.path
     return f"/usr/bin/python{target.python}"
+
+
+def _configured(subject: Subject) -> str:
+    """By Spark's own defaults, which go before variables."""
+    tree = subject.facts.tree
+    home = subject.facts.expanded("$SPARK_HOME") or "/usr/lib/spark"
+    paths = (tree.find(f"{folder}/spark-defaults.conf") for folder in (f"{home}/conf", SPARK_CONF))
+    text = next(filter(None, (tree.texts.get(path or "") for path in paths)), b"")
+    found = re.findall(rb"^\s*spark\.pyspark\.python[\s=:]+(\S+)", text, re.MULTILINE)
+    return found[-1].decode("utf-8", "replace") if found else ""
 
 
 def _wanted_by(target: Target) -> str:
