@@ -16,7 +16,7 @@ USER: Final = "hadoop"
 FOLDER: Final = "/tmp/packager"  # noqa: S108  # of a container, not of this machine
 PROGRAM: Final = "image_trial.py"
 """Of `packager/data`, and of `FOLDER` in the container."""
-WRITABLE: Final = ("/tmp", "/var/tmp")  # noqa: S108
+WRITABLE: Final = ("/tmp", "/var/tmp")  # noqa: S108  # of a container
 """What a read-only container has in memory."""
 READ_ONLY: Final = "Read-only file system"
 LIMIT_S: Final = 600
