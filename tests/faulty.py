@@ -1,7 +1,8 @@
 """Custom images with one fault each, built from a few lines on the stand-in for the base image.
 
 `GOOD` is arranged as an image of emr-6.12.0, the newest that AWS's own validator knows; what it
-lacks of that release's jars are empty files of their names. `LATER` is for emr-7.13.0.
+lacks of that release's jars are empty files of their names, and its Java says that it is 8. Some
+are made from the stand-in as it is, for emr-7.13.0.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ RUN while read -r file; do set -- "$file"-[0-9]* "$file"_2* "$file"; \\
       for one; do [ -e "$one" ] && continue 2; done; \\
       mkdir -p "${{{{file%/*}}}}" && : > "$file"; done < /lacking.txt \\
  && rm /lacking.txt \\
+ && sed -i --follow-symlinks 's/^JAVA_VERSION=.*/JAVA_VERSION="1.8.0"/' /etc/alternatives/jre/release \\
  && mv /usr/lib/spark/jars/spark-core_2.12-*.jar /usr/lib/spark/jars/spark-core_2.12-{SPARK}.jar
 USER hadoop:hadoop
 """
