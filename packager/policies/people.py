@@ -68,6 +68,7 @@ def deployer(scope: Scope) -> Policy:
             actions=(
                 "emr-serverless:DeleteApplication",
                 "emr-serverless:GetApplication",
+                "emr-serverless:ListJobRuns",  # none is stopped under a run
                 "emr-serverless:ListTagsForResource",
                 "emr-serverless:StartApplication",
                 "emr-serverless:StopApplication",
@@ -108,7 +109,10 @@ def _service_linked_role(scope: Scope) -> str:
 
 
 def pusher(scope: Scope) -> Policy:
-    """Let images be pushed to one repository (ECR User Guide: "Pushing a private image")."""
+    """Let images be pushed to one repository that is there, as it was set up.
+
+    ECR User Guide, "Pushing a private image", and what packager looks at before.
+    """
     if scope.repository is None:
         raise ConfigError(
             "no repository is given",
@@ -130,6 +134,7 @@ def pusher(scope: Scope) -> Policy:
                     "ecr:CompleteLayerUpload",
                     "ecr:DescribeImages",
                     "ecr:DescribeRepositories",
+                    "ecr:GetLifecyclePolicy",
                     "ecr:InitiateLayerUpload",
                     "ecr:PutImage",
                     "ecr:UploadLayerPart",

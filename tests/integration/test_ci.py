@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from packager.scaffold.ci import SERVICES
 from tests.command import Command
 from tests.index import Index
-from tests.integration.test_run import ROLE, TRUST, make_application
+from tests.integration.test_run import ROLE, TRUST
 from tests.rig.aws import ACCOUNT, REGION, Cloud
 from tests.rig.emrserverless.plans import Plan
 from tests.rig.emrserverless.service import Service
@@ -195,6 +195,7 @@ VARIABLES: Final = {
     "AWS_REGION": REGION,
     "AWS_ROLE": f"arn:aws:iam::{ACCOUNT}:role/ci",
     "S3_URI": "s3://code/jobs",
+    "EMR_APPLICATION": "tried",
     "EMR_JOB_ROLE": ROLE,
 }
 """As the head of each pipeline tells one to set them."""
@@ -265,13 +266,10 @@ STEPS: Final = {"github": github, "gitlab": gitlab, "codebuild": codebuild}
 
 
 @pytest.fixture
-def application(cloud: Cloud, emr: Service) -> str:
-    """An application, its role, and a bucket, as whoever sets up a pipeline has them."""
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket="code")
-    s3.create_bucket(Bucket="logs")
+def account(cloud: Cloud, emr: Service) -> None:
+    """A role and a bucket, as whoever sets up a pipeline has them."""
+    boto3.client("s3").create_bucket(Bucket="code")
     boto3.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument=json.dumps(TRUST))
-    return make_application(emr, releaseLabel="emr-7.13.0", architecture="X86_64")
 
 
 def run_all(
@@ -313,21 +311,23 @@ def test_their_commands_publish_and_run(
     packager: Command,
     index: Index,
     emr: Service,
-    application: str,
+    account: None,
     project: Path,
     tmp_path: Path,
     service: str,
 ) -> None:
     files = add(packager, project, service)
     emr.plans = [Plan(running=5, scheduled=2)]
-    steps = STEPS[service](files, {**VARIABLES, "EMR_APPLICATION": application})
+    steps = STEPS[service](files, VARIABLES)
     outcomes = run_all(steps, project, emr, tmp_path)
     assert [(command, text) for command, code, text in outcomes if code] == []
     ran = " ".join(command for command, _, _ in outcomes)
-    wanted = ("packager pack", "packager validate", "packager publish", "packager run")
-    assert all(command in ran for command in wanted)
+    wanted = ("pack", "validate", "publish", "deploy", "run")
+    assert all(f"packager {command}" in ran for command in wanted)
     stored = boto3.client("s3").list_objects_v2(Bucket="code")["Contents"]
     assert len([o for o in stored if o["Key"].endswith(".packager.json")]) == 2, "both machines"
+    (made,) = emr.asked("CreateApplication")
+    assert (made["name"], made["architecture"]) == ("tried", "X86_64")
     (request,) = emr.asked("StartJobRun")
     keys = {f"s3://code/{o['Key']}" for o in stored}
     assert request["jobDriver"]["sparkSubmit"]["entryPoint"] in keys
@@ -340,13 +340,13 @@ def test_a_job_that_fails_fails_its_step(
     packager: Command,
     index: Index,
     emr: Service,
-    application: str,
+    account: None,
     project: Path,
     tmp_path: Path,
     service: str,
 ) -> None:
     files = add(packager, project, service)
     emr.plans = [Plan(running=5, scheduled=2, outcome="FAILED", details="it failed")]
-    steps = STEPS[service](files, {**VARIABLES, "EMR_APPLICATION": application})
+    steps = STEPS[service](files, VARIABLES)
     outcomes = run_all(steps, project, emr, tmp_path)
     assert [("packager run" in c, code) for c, code, _ in outcomes if code] == [(True, 1)]

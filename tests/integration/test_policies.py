@@ -279,7 +279,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
                 + (f"/jobruns/{request['jobRunId']}" if "jobRunId" in request else "")
             )
         else:
-            resource = "*"
+            resource = request.get("resourceArn", "*")
         ours = "packager/" in (client.meta.config.user_agent_extra or "")  # the rig asks, too
         if action and ours:
             calls.append((action, resource))
@@ -320,6 +320,31 @@ def test_who_has_the_publishers_policy_can_publish(
     assert refused(document, asked) == set()
     elsewhere = json.loads(packager("policy", "publisher", *PLACE, cwd=tmp_path).out)
     assert refused(elsewhere, asked) == set(asked), "its prefix is another"
+
+
+@pytest.mark.tools
+def test_who_has_the_deployers_policy_can_deploy(
+    packager: Command,
+    emr: Service,
+    project: Path,  # noqa: F811  # the fixture
+    asked: list[tuple[str, str]],
+) -> None:
+    words = ("--account", ACCOUNT, "--region", REGION)
+    document = json.loads(packager("policy", "deployer", *words, cwd=project).out)
+    file = project / "pyproject.toml"
+    asked.clear()
+    for table in ('tags = { team = "data" }', "auto-stop-minutes = 7"):
+        file.write_text(f"{file.read_text()}\n[tool.packager.application]\n{table}\n")
+        for name in ("new", "app"):
+            done = packager("deploy", "--name", name, "--start", cwd=project)
+            assert done.code == 0, done.err
+        file.write_text(file.read_text().partition("\n[tool.packager.application]")[0])
+    assert packager("deploy", "--name", "new", "--delete", "--yes", cwd=project).code == 0
+    assert {action.partition(":")[2] for action, _ in asked} >= {
+        *("CreateApplication", "UpdateApplication", "StartApplication", "DeleteApplication"),
+        *("StopApplication", "TagResource", "ListApplications", "GetApplication"),
+    }
+    assert refused(document, asked) == set()
 
 
 @pytest.mark.tools
