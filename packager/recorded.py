@@ -16,7 +16,7 @@ from packager.project import read_text
 from packager.record import SUFFIX, Artifact, Record, from_text
 from packager.releases import find_release, limits
 from packager.settings import Settings
-from packager.sparkconf import Job, conf_for_archives, local_uri
+from packager.sparkconf import Job, conf_for_archives, conf_for_image, local_uri
 from packager.target import Target, parse_arch
 
 
@@ -171,11 +171,13 @@ def job_of(
     entry_point: str | None = None,
     presets: Sequence[str] = (),
     local: bool = False,
+    in_image: bool = False,
 ) -> Job:
     """What the emitters need.
 
     Locations are keys under `s3_uri` if it is given, else what publishing has recorded, and the
-    local files where not everything was published, or `local` is set.
+    local files where not everything was published, or `local` is set. With `in_image` the job's
+    environment is that of packager's image, and only its entry point comes from elsewhere.
 
     Raise `ConfigError` where the record has no such `entry_point`, where properties contradict
     each other, and for presets that the release does not have.
@@ -185,7 +187,7 @@ def job_of(
     def location(artifact: Artifact) -> str:
         if s3_uri is not None:
             return f"{s3_uri}/{artifact.file}"
-        if record.published and not local:
+        if (record.published or in_image) and not local and artifact.file in record.locations:
             return record.locations[artifact.file]
         return local_uri(str(found.path(artifact).resolve()))
 
@@ -194,12 +196,11 @@ def job_of(
     # What presets set up is EMR's, and is not on this machine.
     names = () if local else (*record.presets, *presets)
     made = resolved(names, target.release, target.arch.emr)
+    properties = {**record.conf, **conf}
     return Job(
-        conf=conf_for_archives(
-            [(a.kind, location(a)) for a in record.archives],
-            {**record.conf, **conf},
-            made,
-        ),
+        conf=conf_for_image(properties, made)
+        if in_image
+        else conf_for_archives([(a.kind, location(a)) for a in record.archives], properties, made),
         classifications={k: v for one in made for k, v in one.classifications.items()},
         notes=tuple(one.preset.note for one in made if one.preset.note),
         entry_point=location(script) if script else None,

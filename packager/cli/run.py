@@ -28,6 +28,7 @@ from packager.console import Console
 from packager.errors import ExitCode
 
 if TYPE_CHECKING:
+    from packager.jobs.launch import Carried
     from packager.recorded import Found
     from packager.settings import Settings
     from packager.sparkconf import Job
@@ -169,7 +170,9 @@ def _found(
     presets: list[str] | None,
     *,
     local: bool = False,
-) -> "tuple[Found, Job, Settings]":
+) -> "tuple[Found, Carried, Settings]":
+    from packager.jobs.launch import Carried
+    from packager.jobs.wanted import recorded_images
     from packager.recorded import find_record, job_of, target_of
     from packager.sparkconf import require_entry_point
 
@@ -177,23 +180,33 @@ def _found(
     folder = Path.cwd() if project is None else project.root / settings.out
     arch = settings.arch[0] if flags["arch"] else host_arch() if local and path is None else None
     found = find_record(path, folder, release=settings.release, arch=arch)
-    job = job_of(
-        found,
-        target_of(found.record, settings),
-        s3_uri=None if local else settings.s3_uri,
-        conf=spark_properties(conf),
-        arguments=arguments or (),
-        entry_point=entry_point,
-        presets=presets or (),
-        local=local,
+
+    def job(*, in_image: bool) -> "Job":
+        return job_of(
+            found,
+            target_of(found.record, settings),
+            s3_uri=None if local else settings.s3_uri,
+            conf=spark_properties(conf),
+            arguments=arguments or (),
+            entry_point=entry_point,
+            presets=presets or (),
+            local=local,
+            in_image=in_image,
+        )
+
+    images = None if local else recorded_images(found.record)
+    carried = Carried(
+        archives=job(in_image=False),
+        in_image=None if images is None else job(in_image=True),
+        images=images,
     )
-    require_entry_point(job)
-    return found, job, settings
+    require_entry_point(carried.archives)
+    return found, carried, settings
 
 
 def _run_on_aws(
     console: Console,
-    packed: "tuple[Found, Job, Settings]",
+    packed: "tuple[Found, Carried, Settings]",
     flags: Mapping[str, Any],
     *,
     which: str | None,
@@ -215,19 +228,22 @@ def _run_on_aws(
     from packager.jobs.workers import require_properties
     from packager.recorded import target_of
 
-    found, job, settings = packed
+    found, carried, settings = packed
     wanted = wanted_logs(which)
     options = run_options(settings.run, flags)
     if options.application is None and (name := settings.application.get("name")):
         options = replace(options, application=str(name))
     if options.client_token is None:
         options = replace(options, client_token=uuid.uuid4().hex)
-    require_published(job)
+    if carried.in_image is None:
+        require_published(carried.archives)
     release = target_of(found.record, settings).release
-    require_properties(dict(job.conf.entries), release, job.limits)
+    require_properties(dict(carried.archives.conf.entries), release, carried.archives.limits)
     session = open_session(settings, os.environ)
     emr = EmrServerless(session)
-    launch = prepare(emr, job, options)
+    launch = prepare(emr, carried, options)
+    for note in launch.job.notes:
+        console.say(f"note: {note}")
     if look:
         facts = job_facts(
             session,
@@ -266,7 +282,7 @@ def _run_on_aws(
 
 def _run_local(
     console: Console,
-    packed: "tuple[Found, Job, Settings]",
+    packed: "tuple[Found, Carried, Settings]",
     entry_point: str | None,
     *,
     spark_home: Path | None,
@@ -277,15 +293,15 @@ def _run_local(
     from packager.entrypoints import chosen
     from packager.recorded import target_of
 
-    found, job, settings = packed
+    found, carried, settings = packed
     target = target_of(found.record, settings)
     script = chosen(found.record, entry_point)
     assert script is not None  # noqa: S101  # it is required above
     status = run_local(
         {a.kind: found.path(a) for a in found.record.archives},
         found.path(script),
-        job.arguments,
-        conf=job.conf.entries,
+        carried.archives.arguments,
+        conf=carried.archives.conf.entries,
         spark=find_spark(os.environ, spark_home, wanted=target.release.spark, say=console.say),
         java=find_java(os.environ),
         python=target.python,

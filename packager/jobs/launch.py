@@ -10,7 +10,7 @@ from packager.errors import ConfigError
 from packager.findings import Finding, Report
 from packager.jobs.applications import default_properties, find
 from packager.jobs.ports import Emr
-from packager.jobs.preflight import Flight, JobFacts
+from packager.jobs.preflight import Flight, JobFacts, images_of
 from packager.jobs.request import RunOptions, complete
 from packager.sparkconf import Job
 
@@ -19,10 +19,40 @@ FILES = ("spark.archives", "spark.jars", "spark.files", "spark.submit.pyFiles")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """A job by both of its carriers."""
+
+    archives: Job
+    in_image: Job | None
+    """None where no image was pushed."""
+    images: str | Mapping[str, str] | None
+    """By digest: one for all workers, or one by worker."""
+
+    def for_application(self, application: Mapping[str, Any]) -> Job:
+        """From the image where that is what the application runs, else from archives in S3."""
+        if self.in_image is not None and self.images and runs(application, self.images):
+            return self.in_image
+        return self.archives
+
+
+def runs(application: Mapping[str, Any], images: str | Mapping[str, str]) -> bool:
+    """Whether these are the application's images, by digest."""
+    wanted = {images} if isinstance(images, str) else set(images.values())
+    digests = {uri.rpartition("@")[2] for uri in wanted}
+    live = {
+        uri.rpartition("@")[2] if "@" in uri else resolved
+        for uri, resolved in images_of(application)
+    }
+    return bool(live) and live == digests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     application: Mapping[str, Any]
     request: Mapping[str, Any]
     job: Job
+    images: tuple[str, ...] = ()
+    """Those that were pushed."""
 
     @property
     def application_id(self) -> str:
@@ -43,7 +73,7 @@ class Launch:
             conf={**default_properties(self.application), **dict(self.job.conf.entries)},
             release=self.job.release,
             architecture=self.job.architecture,
-            needs_image=self.job.image,
+            images=self.images,
             facts=facts,
         )
 
@@ -57,9 +87,8 @@ class Launch:
         return None
 
 
-def prepare(emr: Emr, job: Job, options: RunOptions) -> Launch:
+def prepare(emr: Emr, carried: Carried, options: RunOptions) -> Launch:
     """Raise `ConfigError` for what is not said or can not be, before anything is started."""
-    require_published(job)
     if options.application is None:
         raise ConfigError(
             "no application is named",
@@ -73,6 +102,8 @@ def prepare(emr: Emr, job: Job, options: RunOptions) -> Launch:
             fix='add role = "arn:aws:iam::…:role/…" to [tool.packager.run], or use --role',
         )
     application = find(emr, options.application)
+    job = carried.for_application(application)
+    require_published(job)
     identity = application["applicationId"]
     base = request_for(
         replace(job, application=identity, role=options.role, name=options.name or job.name)
@@ -83,14 +114,16 @@ def prepare(emr: Emr, job: Job, options: RunOptions) -> Launch:
         release=application["releaseLabel"],
         application_conf=default_properties(application),
     )
-    return Launch(application=application, request=request, job=job)
+    pushed = carried.images or ()
+    images = (pushed,) if isinstance(pushed, str) else tuple(dict(pushed).values())
+    return Launch(application=application, request=request, job=job, images=images)
 
 
 def require_published(job: Job) -> None:
     """Raise `ConfigError` where a file of the job is on this machine alone."""
     archives = dict(job.conf.entries).get("spark.archives", "")
     local = [uri for uri in (job.entry_point or "", *archives.split(",")) if _is_here(uri)]
-    if local and job.image is None:
+    if local:
         raise ConfigError(
             f"{local[0].partition('#')[0]} is on this machine",
             why="EMR Serverless reads archives and entry points from S3",

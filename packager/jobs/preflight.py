@@ -53,8 +53,8 @@ class Flight:
     """That the artifacts were made for."""
     architecture: str
     """EMR's name of the one they were made for."""
-    needs_image: str | None
-    """Image that has the job's environment; None for archives."""
+    images: tuple[str, ...]
+    """That were made of what is run, by digest."""
     facts: JobFacts
 
     @property
@@ -98,20 +98,18 @@ def architecture_fits(flight: Flight) -> Iterator[Finding]:
 
 
 def image_fits(flight: Flight) -> Iterator[Finding]:
-    """The application has the image that the job's environment is in."""
-    images = images_of(flight.application)
-    wanted = flight.needs_image
-    if wanted is None:
-        return
-    digest = wanted.rpartition("@")[2]
-    wrong = [uri for uri, resolved in images if uri != wanted and resolved != digest]
-    if wrong or not images:
-        yield _finding(
-            flight,
-            f"{flight.where} has {wrong[0] if wrong else 'no image of its own'}",
-            f"the job's environment is in {wanted}",
-            "deploy the image: packager deploy",
-        )
+    """The application has the image that was made of what is run."""
+    digests = {uri.rpartition("@")[2] for uri in flight.images}
+    for uri, resolved in images_of(flight.application):
+        if digests and not digests & {uri.rpartition("@")[2], resolved}:
+            yield _finding(
+                flight,
+                f"{flight.where} has the image {uri}",
+                f"the one that was made last is {flight.images[0]}; the run brings its own"
+                " environment in archives",
+                "deploy it: packager deploy",
+                severity="warning",
+            )
 
 
 def images_of(application: Mapping[str, Any]) -> list[tuple[str, str]]:

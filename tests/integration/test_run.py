@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import boto3
 import pytest
 
 from packager.jobs.states import MEANINGS
-from packager.record import to_text
+from packager.record import RecordedImage, to_text
 from tests.command import Command, Outcome
 from tests.emrclock import RigClock
 from tests.rig.aws import Cloud
@@ -162,7 +163,7 @@ def test_all_that_the_api_has_can_be_asked_for(emr: Service, run: Run) -> None:
     }
 
 
-@pytest.mark.parametrize("value", ["a b", "'", '"', "\\", " #=,ü "])
+@pytest.mark.parametrize("value", ["a b", "'", '"', "\\", " #=,ü ", "a\nb"])
 def test_a_conf_that_is_no_word_arrives_as_it_was_meant(emr: Service, run: Run, value: str) -> None:
     emr.applications["00app00000000"].facts["runtimeConfiguration"] = [
         {"classification": "spark-defaults", "properties": {"spark.a": "of the application"}}
@@ -179,7 +180,6 @@ def test_a_conf_that_is_no_word_arrives_as_it_was_meant(emr: Service, run: Run, 
         (("--conf", "spark.x=" + "a " * 600), "1200 characters long"),
         (("--conf", "spark.x=" + "a" * 103_000), "sparkSubmitParameters are"),
         (("--name", "n" * 257), "257 characters long"),
-        (("--conf", "spark.x=a\nb"), "the job can not be started"),
         (("--conf", "spark.x=1", "--conf", "spark.x=2"), "given twice"),
         (("--tag", "ü=1"), "the job can not be started"),
         (("--mode", "streaming", "--timeout-minutes", "5"), "a streaming job has no timeout"),
@@ -417,3 +417,187 @@ def test_a_timeout_ends_what_hangs(emr: Service, run: Run) -> None:
     done = run("--timeout-minutes", "5")
     assert done.code == 1
     assert states(done)[-3:] == ["RUNNING", "CANCELLING", "CANCELLED"]
+
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app@sha256:" + "a" * 64
+
+
+def with_image(project: Path) -> None:
+    image = RecordedImage(
+        base="base",
+        base_digest="",
+        digest="sha256:" + "a" * 64,
+        config_digest="",
+        size=1,
+        reference=IMAGE,
+    )
+    record = replace(RECORD, images=(image,))
+    (project / "dist" / RECORD.name).write_text(to_text(record), encoding="utf-8")
+
+
+def test_the_environment_of_the_applications_image_is_used(
+    emr: Service, run: Run, project: Path
+) -> None:
+    with_image(project)
+    emr.applications["00app00000000"].facts["imageConfiguration"] = {"imageUri": IMAGE}
+    done = run()
+    assert done.code == 0, done.err
+    text = sent(emr)["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
+    assert "spark.archives" not in text
+    assert "PYSPARK_PYTHON=/opt/packager/environment/bin/python" in text
+
+
+def test_archives_are_used_where_the_application_has_another_image(
+    emr: Service, run: Run, project: Path
+) -> None:
+    with_image(project)
+    other = IMAGE.replace("a" * 64, "b" * 64)
+    emr.applications["00app00000000"].facts["imageConfiguration"] = {"imageUri": other}
+    done = run()
+    assert done.code == 0, done.err
+    assert "spark.archives" in sent(emr)["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
+    assert f"warning: application app has the image {other}" in done.err
+
+
+def test_what_is_on_this_machine_alone_is_not_started(
+    emr: Service, run: Run, project: Path
+) -> None:
+    text = (project / "pyproject.toml").read_text().replace('s3-uri = "s3://code/jobs"', "")
+    (project / "pyproject.toml").write_text(text)
+    done = run()
+    assert (done.code, emr.calls[1:]) == (2, [])
+    assert done.error[2].startswith("publish them: packager publish")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (
+            lambda: boto3.client("iam").update_assume_role_policy(
+                RoleName="job",
+                PolicyDocument=json.dumps(TRUST).replace("emr-serverless", "lambda"),
+            ),
+            f"emr-serverless.amazonaws.com may not be the role {ROLE}",
+        ),
+        (lambda: boto3.client("iam").delete_role(RoleName="job"), f"there is no role {ROLE}"),
+        (
+            lambda: boto3.client("s3").delete_object(
+                Bucket="code", Key=f"jobs/{RECORD.artifacts[0].file}"
+            ),
+            f"s3://code/jobs/{RECORD.artifacts[0].file} is not there",
+        ),
+    ],
+    ids=["trust", "role", "file"],
+)
+def test_what_would_fail_is_told_before(
+    emr: Service, run: Run, spoil: Callable[[], object], what: str
+) -> None:
+    spoil()
+    done = run()
+    assert done.code == 2
+    assert done.error[0] == what
+    assert emr.runs == {}
+    assert run("--no-preflight").code == 0
+
+
+# What became of runs.
+
+
+@pytest.fixture
+def ended(emr: Service, run: Run) -> Service:
+    """A run that has succeeded, and one that has failed."""
+    emr.plans = [
+        Plan(lines=(Line(at=1, text="fine\n"), Line(at=2, text="INFO\n", stream="stderr"))),
+        FAILING["module"],
+    ]
+    assert run().code == 0
+    assert run().code == 1
+    return emr
+
+
+def test_runs_are_listed_newest_first(ended: Service, packager: Command, project: Path) -> None:
+    done = packager("runs", cwd=project)
+    assert [line.split()[0] for line in done.out.splitlines()] == ["00run00000001", "00run00000000"]
+    failed = packager("runs", "--state", "failed", "--json", cwd=project)
+    assert [run["jobRunId"] for run in json.loads(failed.out)] == ["00run00000001"]
+    assert packager("runs", "--state", "odd", cwd=project).code == 2
+
+
+def test_more_runs_than_a_page_holds_are_listed(
+    emr: Service, run: Run, packager: Command, project: Path
+) -> None:
+    assert run("--detach").code == 0
+    for number in range(60):
+        facts = {**emr.runs["00run00000000"].facts, "jobRunId": f"00more{number}"}
+        emr.runs[facts["jobRunId"]] = replace(emr.runs["00run00000000"], facts=facts)
+    done = packager("runs", "-n", "55", cwd=project)
+    assert len(done.out.splitlines()) == 55
+
+
+def test_a_status_tells_why_the_newest_failed(
+    ended: Service, packager: Command, project: Path
+) -> None:
+    done = packager("status", cwd=project)
+    assert done.code == 1
+    assert done.out.startswith("00run00000001 FAILED")
+    assert "Python does not find nope" in done.err
+    other = packager("status", "00run00000000", "--dashboard", "--json", cwd=project)
+    told = json.loads(other.out)
+    assert (other.code, told["state"]) == (0, "SUCCESS")
+    assert told["dashboard"].startswith("https://dashboard.invalid/")
+
+
+def test_logs_of_a_run_can_be_read_again(ended: Service, packager: Command, project: Path) -> None:
+    assert packager("logs", "00run00000000", cwd=project).out == "fine\n"
+    both = packager("logs", "00run00000000", "--logs", "all", cwd=project)
+    assert both.err == "driver stderr | INFO\n"
+
+
+def test_logs_can_be_followed_by_somebody_else(
+    emr: Service, run: Run, packager: Command, project: Path
+) -> None:
+    emr.plans = [Plan(lines=(Line(at=1, text="a\n"), Line(at=50, text="b\n")))]
+    assert run("--detach").code == 0
+    assert packager("logs", "--follow", cwd=project).out == "a\nb\n"
+
+
+def test_who_only_follows_cancels_nothing(
+    emr: Service, run: Run, packager: Command, project: Path, clock: RigClock
+) -> None:
+    emr.plans = [Plan(hangs_in="RUNNING")]
+    assert run("--detach").code == 0
+    clock.interrupts = [emr.now + 60]
+    assert packager("logs", "--follow", cwd=project).code == 130
+    assert [r.state for r in emr.runs.values()] == ["RUNNING"]
+
+
+def test_a_run_can_be_cancelled_and_that_twice(
+    emr: Service, run: Run, packager: Command, project: Path
+) -> None:
+    emr.plans = [Plan(hangs_in="RUNNING")]
+    assert run("--detach").code == 0
+    first = packager("cancel", "00run00000000", cwd=project)
+    assert first.out.startswith("00run00000000 CANCELLING")
+    emr.advance(10)
+    again = packager("cancel", "00run00000000", cwd=project)
+    assert (again.code, again.out.split()[1]) == (0, "CANCELLED")
+    assert packager("cancel", "00nope", cwd=project).code == 4
+
+
+def test_an_interrupt_while_it_is_started_leaves_no_run_that_nobody_knows_of(
+    emr: Service, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from packager.adapters.aws.emr import EmrServerless
+
+    call = EmrServerless.call
+
+    def interrupted(self: EmrServerless, operation: str, request: Any) -> Any:
+        answer = call(self, operation, request)
+        if operation == "StartJobRun" and len(emr.asked(operation)) == 1:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(EmrServerless, "call", interrupted)
+    assert run().code == 130
+    emr.advance(10)
+    assert [r.state for r in emr.runs.values()] == ["CANCELLED"]

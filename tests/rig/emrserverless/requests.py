@@ -89,8 +89,8 @@ def require(value: Any, shape: Any, where: str) -> None:
                 require(item, shape.value, f"{where}.value")
         case "string":
             pattern = shape.metadata.get("pattern")
-            # Java's dot takes no line end; neither does Python's. An empty value is `min`'s business.
-            if pattern and value and not re.fullmatch(pattern, value):
+            # Whether Java's dot takes line ends here AWS does not say. An empty value is `min`'s.
+            if pattern and value and not re.fullmatch(pattern, value, re.DOTALL):
                 refuse(f"Member must satisfy regular expression pattern: {pattern}")
             if shape.enum and value not in shape.enum:
                 refuse(f"Member must satisfy enum value set: {list(shape.enum)}")
