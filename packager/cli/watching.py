@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from packager.cli.display import Display
+from packager.cli.options import settings_of
 from packager.console import Console
 from packager.errors import CommandError, ConfigError, PackagerError
 
@@ -99,6 +101,9 @@ def finish(
             found = reasons(run, None, facts)
     for line in summary(run):
         console.say(line)
+    price, said = _cost(run, application, session.region)
+    if said:
+        console.say(said)
     if where.bucket:
         console.say(f"logs: {where.folder(run)}")
     # Whoever has this address can look for an hour: it belongs into no log of CI.
@@ -106,7 +111,11 @@ def finish(
     if address:
         console.say(f"dashboard, for an hour: {address}")
     if json:
-        more = {"logs": where.folder(run) if where.bucket else None, "dashboard": address}
+        more = {
+            "cost": price,
+            "logs": where.folder(run) if where.bucket else None,
+            "dashboard": address,
+        }
         console.document({**document(run, found), **more})
     if found is not None:
         for line in why_failed(run, found):
@@ -115,6 +124,33 @@ def finish(
         console.warn(ended_badly(run))
     if run.is_ended and (code := exit_code(run)):
         raise typer.Exit(code)
+
+
+def _cost(
+    run: "Run", application: Mapping[str, Any], region: str
+) -> "tuple[dict[str, Any] | None, str]":
+    """Of what was billed, for JSON and in words; nothing where that is not known yet."""
+    from packager.jobs.costs import Usage, cost, known_prices, price_of, read_prices
+    from packager.project import read_text
+
+    if run.billed is None:
+        return None, ""
+    project, settings = settings_of(None, {}, required=False)
+    prices = known_prices()
+    if settings.prices is not None:
+        path = (Path.cwd() if project is None else project.root) / settings.prices
+        prices = read_prices(read_text(path), str(path))
+    used = Usage(vcpu=run.billed.vcpu, memory=run.billed.memory, storage=run.billed.storage)
+    try:
+        price = price_of(prices, region, application.get("architecture", "X86_64"))
+    except ConfigError as error:
+        return None, f"cost: {error.what}"
+    amount = cost(used, price)
+    as_of = f" of {price.date}" if price.date else ""
+    return (
+        {"amount": round(amount, 6), "currency": prices.currency, "date": price.date or None},
+        f"cost: {amount:.4f} {prices.currency} at the prices{as_of} for {region}",
+    )
 
 
 def dashboard(emr: "Emr", run: "Run") -> str | None:

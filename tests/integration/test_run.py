@@ -601,3 +601,34 @@ def test_an_interrupt_while_it_is_started_leaves_no_run_that_nobody_knows_of(
     assert run().code == 130
     emr.advance(10)
     assert [r.state for r in emr.runs.values()] == ["CANCELLED"]
+
+
+def test_what_a_run_cost_is_told_with_the_users_own_prices(
+    emr: Service, run: Run, project: Path
+) -> None:
+    (project / "prices.toml").write_text(
+        """
+        currency = "EUR"
+        minimum_seconds = 60
+        free_storage_gb = 20
+        [region.us-east-1.ARM64]
+        vcpu = 1.0
+        memory = 0.1
+        storage = 0.01
+        date = 2026-11-01
+        """
+    )
+    text = (project / "pyproject.toml").read_text()
+    path = project / "pyproject.toml"
+    path.write_text(
+        text.replace("[tool.packager]", '[tool.packager]\n        prices = "prices.toml"')
+    )
+    assert "cost: 0.7025 EUR at the prices of 2026-11-01 for us-east-1" in run().err
+    assert json.loads(run("--json").out)["cost"]["amount"] == 0.7025
+
+
+def test_a_cost_that_is_not_known_is_not_made_up(
+    emr: Service, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-1")
+    assert "no price" in run("--no-preflight").err
