@@ -44,6 +44,9 @@ def mirror(*answers: Answer) -> Iterator[Mirror]:
                 piece = client.recv(1)
                 if not piece:
                     return
+                if not head and piece == b"\x16":  # TLS, to which servers without it say so
+                    client.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                    return
                 head += piece
             served.requests.append(head.decode())
             answers = served.answers
