@@ -257,6 +257,12 @@ def test_without_a_base_what_needs_one_is_not_said_to_be_checked(tmp_path: Path)
     assert set(IMAGE_CHECKS) - set(report.checked) == {"IMG008"}
 
 
+def test_a_line_that_leads_to_emrs_own_pyspark_is_no_second_one(tmp_path: Path) -> None:
+    emrs = BASE.over({"usr/lib/spark/python/pyspark/__init__.py": ""})
+    led = emrs.over({f"{SITE}/emr.pth": "/usr/lib/spark/python\n"})
+    assert [f.what for f in judged(observed(tmp_path, led, emrs)) if f.check == "IMG011"] == []
+
+
 def test_what_may_be_added_passes(tmp_path: Path) -> None:
     """Values with `=`, jars of one's own, files that are for root where no job looks."""
     image = BASE.env("JAVA_TOOL_OPTIONS=-Da=b -Dc=d", "TOKEN_FILE=/run/secrets/token").over(

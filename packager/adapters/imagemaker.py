@@ -12,6 +12,7 @@ from packager.adapters.imageload import load
 from packager.adapters.imagesources.engine import EngineImages
 from packager.adapters.registry.client import RegistryClient
 from packager.adapters.registry.pushes import push
+from packager.errors import ConfigError
 from packager.imagebuild.tags import LOCAL
 from packager.imagemaking import Base, Made, Memory
 from packager.layershelf import Shelf
@@ -48,6 +49,12 @@ class ImageMaker:
         it to, `CommandError` where an engine or a registry fails.
         """
         path = Path(name)
+        if engine and path.exists():
+            raise ConfigError(
+                f"the base image {name} is a file, and the engine does not have its layers",
+                why="an engine is given only what it lacks of an image whose base it has",
+                fix="docker load it and name it by its tag, or push: --push REPOSITORY[:TAG]",
+            )
         if engine:
             found = connect(self.env)
             if find_image(found, name, platform) is None:

@@ -323,6 +323,14 @@ def test_a_layout_of_an_image_has_all_that_a_base_needs(tmp_path: Path) -> None:
         assert gzip.decompress(path.read_bytes()) == tar
 
 
+def test_a_file_is_no_base_for_an_engine(place: Place, packager: Command, tmp_path: Path) -> None:
+    file = write_layout(tmp_path / "base", layout(BASE))
+    got = place.build(packager, base=str(file))
+    assert got.code == 2
+    assert "is a file, and the engine does not have its layers" in got.error[0]
+    assert "--push" in got.error[2]
+
+
 def test_an_engine_gets_what_it_lacks_and_the_image_runs(
     packager: Command, index: Index, base_image: str, tmp_path: Path
 ) -> None:

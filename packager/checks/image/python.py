@@ -126,9 +126,12 @@ def no_spark(subject: Subject) -> Iterator[Finding]:
     python = find_python(subject.facts, job_python(subject))
     if python is None:
         return  # IMG010 tells
+    # A .pth line may lead to EMR's own, as packager's does.
+    emrs = (subject.facts.expanded("$SPARK_HOME/python") or "").strip("/")
     found = [
         f"/{folder}/{name}"
         for folder in site_folders(subject.facts, python)
+        if folder != emrs
         for name in subject.facts.tree.names(folder)
         if name in {"pyspark", "py4j"}
         or name.partition("-")[0].lower().replace("_", "-") in PROVIDED
