@@ -246,7 +246,7 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
     batches: queue.Queue[list[memoryview] | BaseException | None] = queue.Queue(maxsize=4)
     sizes: queue.Queue[int] = queue.Queue()
     digest = hashlib.sha256()
-    digested: list[int] = []
+    digested: list[int | BaseException] = []
     stopped = threading.Event()
 
     def read() -> None:
@@ -261,14 +261,17 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
 
     def digest_all() -> None:
         position = 0
-        while end_ := sizes.get():
-            while position < end_:
-                data = os.pread(out.fileno(), min(CHUNK, end_ - position), position)
-                if not data:
-                    return  # somebody cut it off
-                digest.update(data)
-                position += len(data)
-        digested.append(position)
+        try:
+            while end_ := sizes.get():
+                while position < end_:
+                    data = os.pread(out.fileno(), min(CHUNK, end_ - position), position)
+                    if not data:
+                        return  # somebody cut it off
+                    digest.update(data)
+                    position += len(data)
+            digested.append(position)
+        except BaseException as error:  # noqa: BLE001  # raised again when all is written
+            digested.append(error)
 
     reader = threading.Thread(target=read, name="reader", daemon=True)
     hasher = threading.Thread(target=digest_all, name="sha256", daemon=True)
@@ -288,6 +291,8 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
             reader.join(0.01)
         sizes.put(0)
         hasher.join()
+    if digested and isinstance(digested[0], BaseException):
+        raise digested[0]
     if digested != [size]:
         raise CommandError(
             "the archive became shorter while it was written",

@@ -77,7 +77,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
     ]
     stored = Stored(path="raw/stored", mode=FILE_MODE, size=size, crc=crc, offset=0)
     path = folder / "hard.tar.gz"
-    with wheel.open("rb") as file, (folder / "raw").open("rb") as raw, path.open("wb") as out:
+    with wheel.open("rb") as file, (folder / "raw").open("rb") as raw, path.open("w+b") as out:
         members = [*installed(read_wheel(file, wheel.name), file, APP_LAYOUT)]
         write([(plan(own), None), (plan(members), file), (plan([stored]), raw)], out)
     expected: dict[str, tuple[int | str, bytes]] = {
@@ -274,7 +274,7 @@ from packager.tarball import plan, write
 folder = Path(sys.argv[1])
 store = Store(root=folder / "store", fetcher=Fetcher(), say=print)
 part = store.installed(store.admit(folder / "large-1.0-py3-none-any.whl"), APP_LAYOUT)
-with part.wheel.path.open("rb") as file, (folder / "out.tar.gz").open("wb") as out:
+with part.wheel.path.open("rb") as file, (folder / "out.tar.gz").open("w+b") as out:
     write([(plan(part.members), file)], out)
 status = Path("/proc/self/status")
 if status.exists():
