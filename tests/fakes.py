@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,6 +130,7 @@ class FakeBuilder:
     """Folder or source name to what writes its wheel, or raises."""
     built: list[str] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def project_wheel(self, root: Path, *, key: str | None) -> StoredWheel:
         self.keys.append(key)
@@ -139,7 +141,8 @@ class FakeBuilder:
 
     def _made(self, name: str) -> StoredWheel:
         self.built.append(name)
-        return self.store.admit(self.makes[name]())
+        with self.one_at_a_time:  # two targets may ask for the same file
+            return self.store.admit(self.makes[name]())
 
 
 @dataclass(slots=True)
