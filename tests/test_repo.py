@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
+from typer.core import TyperGroup
 
+from packager.cli import app
 from packager.emitters import EMITTERS
 from packager.target import PROVIDED
 
@@ -151,6 +154,16 @@ def test_help_waits_for_nothing_that_only_commands_need() -> None:
     assert "pack" in text
     assert "packager.cli" in loaded
     assert {name.partition(".")[0] for name in loaded} & set(LATE) == set()
+
+
+def test_help_says_what_each_command_is_for_in_one_whole_line() -> None:
+    program = typer.main.get_command(app)
+    assert isinstance(program, TyperGroup)
+    groups = [program, *(c for c in program.commands.values() if isinstance(c, TyperGroup))]
+    assert len(groups) == 3
+    for group in groups:
+        for command in group.commands.values():
+            assert not command.get_short_help_str(64).endswith("..."), command.name
 
 
 @pytest.mark.tools

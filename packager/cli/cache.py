@@ -82,7 +82,10 @@ def cache_prune(
 
 @cache.command("key")
 def cache_key(path: ProjectPath = None) -> None:
-    """Print a key for CI's cache: it changes when the project's dependencies may have."""
+    """Print a key for CI's cache of a project's dependencies.
+
+    It changes when they may have.
+    """
     from packager.adapters.cache import dependencies_digest
 
     project, settings = settings_of(path, {})

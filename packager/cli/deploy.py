@@ -52,7 +52,7 @@ def deploy(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Create the application of [tool.packager.application], or bring it to what that says."""
+    """Create or update the application of a project's settings."""
     import uuid
 
     from packager.adapters.aws.emr import EmrServerless

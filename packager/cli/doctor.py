@@ -37,7 +37,7 @@ def doctor(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is missing on this machine and in the account. Reads only."""
+    """Say what is missing on this machine and in the account."""
     from packager.adapters import store_root
     from packager.adapters.diagnosis import machine_looks
     from packager.doctor.diagnosis import examine, missing, to_json, to_lines

@@ -56,7 +56,7 @@ def build(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put the archives of a project on the release's image, for each architecture.
+    """Put a project's archives on the image of the release.
 
     Without --push the engine gets them. Prints their references, a line for each.
     """

@@ -37,7 +37,7 @@ def push(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Push an image to ECR, for each architecture under a tag of its own."""
+    """Push an image to ECR, a tag for each architecture."""
     import tempfile
     from contextlib import ExitStack
 

@@ -37,7 +37,7 @@ def init(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add settings, an entry point and a test to a folder; overwrite nothing."""
+    """Add settings, an entry point and a test; overwrite nothing."""
     from packager.scaffold import Choices, plan, suggested_entry_point
     from packager.settings import resolve
 

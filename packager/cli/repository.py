@@ -45,7 +45,7 @@ def repository_policy(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Let EMR Serverless pull images from a repository, beside who else may."""
+    """Let EMR Serverless pull images from a repository."""
     from packager.adapters.aws.ecr import ecr_of, pause
     from packager.adapters.aws.session import open_session
     from packager.publishing.addresses import parse_repository

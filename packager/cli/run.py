@@ -119,7 +119,7 @@ def run(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run packed archives as a job: on EMR Serverless, or here with --local.
+    """Run what was packed as a job: on EMR Serverless, or --local.
 
     Waits for its end and shows its output. Ctrl-C cancels it; a second one leaves it.
     """

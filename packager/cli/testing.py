@@ -85,7 +85,7 @@ def suite(
     out: Out = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run the project's tests in the release's image, on what was packed.
+    """Run the project's tests in the release's image, as packed.
 
     With pytest, as the job's user, without a network. What stands after `--` goes to pytest.
     """
