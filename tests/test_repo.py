@@ -163,7 +163,7 @@ def test_help_says_what_each_command_is_for_in_one_whole_line() -> None:
     assert len(groups) == 3
     for group in groups:
         for command in group.commands.values():
-            assert not command.get_short_help_str(64).endswith("..."), command.name
+            assert not command.get_short_help_str(66).endswith("..."), command.name
 
 
 @pytest.mark.tools

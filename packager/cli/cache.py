@@ -70,7 +70,7 @@ def cache_prune(
         str, typer.Option("--limit", metavar="SIZE", help="Bytes to keep, as in 5GB.")
     ] = "5GB",
 ) -> None:
-    """Remove what was used longest ago until the store is small enough."""
+    """Remove what was used longest ago until the rest is small enough."""
     from packager.adapters import store_root
     from packager.adapters.cache import prune
     from packager.settings import parse_size
