@@ -94,9 +94,10 @@ class Job:
     """ARN of the role that the job runs as; likewise."""
     statements: tuple[Mapping[str, Any], ...] = ()
     """What the job may do, as statements of an IAM policy. Forms that can make roles make one of
-    it; without any, they ask for the ARN of a role."""
-    image: str | None = None
-    """Custom image of the application, where the job's Python is in one."""
+    it; without any, they ask for the ARN of a role. What `policies.scope.HERE` names in them is
+    where the template is deployed."""
+    images: str | Mapping[str, str] | None = None
+    """Custom image of the application, or one for `driver` and one for `executor`."""
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Properties that are no Spark properties, by the classification they stand in."""
     notes: tuple[str, ...] = ()

@@ -11,11 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager.awsmodel import request_problems, shape_problems
-from packager.emitters import EMITTERS, JOBS, emitter
+from packager.emitters import ELSEWHERE, EMITTERS, JOBS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
 from packager.releases import limits
-from packager.sparkconf import PYTHON, Job, SparkConf, conf_for_archives
+from packager.sparkconf import (
+    PYTHON,
+    PYTHON_KEYS,
+    Job,
+    SparkConf,
+    conf_for_archives,
+    conf_for_image,
+)
 from tests.awsmodels import service_model
 from tests.conftest import Golden
 from tests.forms import camel, read_back
@@ -270,7 +277,7 @@ def test_the_drivers_environment_is_where_the_other_service_reads_it(
 def test_what_only_emr_serverless_reads_is_refused_elsewhere(name: str) -> None:
     error = refused(name, job(("spark.emr-serverless.driver.disk", "100G")))
     assert "spark.emr-serverless.driver.disk means nothing to EMR on E" in error.what
-    assert "custom image" in refused(name, replace(JOB, image="x")).what
+    assert "custom image" in refused(name, replace(JOB, images="x")).what
 
 
 def test_one_property_under_two_names_is_a_conflict_elsewhere() -> None:
@@ -285,6 +292,41 @@ def test_emr_on_eks_takes_no_empty_values_and_shorter_locations() -> None:
     emitter("emr-eks")(replace(JOB, entry_point="s" * 256))
     error = refused("emr-eks", replace(JOB, entry_point="s" * 257))
     assert error.why == "the API takes 256"
+
+
+# Images.
+
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/report@sha256:" + "0" * 64
+OTHER = IMAGE.replace("0" * 64, "1" * 64)
+IN_IMAGE = replace(JOB, conf=conf_for_image({"spark.executor.cores": "2"}), images=IMAGE)
+BY_WORKER = replace(IN_IMAGE, images={"driver": IMAGE, "executor": OTHER})
+
+
+@pytest.mark.parametrize("name", [name for name in EMITTERS if name not in ELSEWHERE])
+def test_every_form_takes_the_environment_of_an_image(name: str) -> None:
+    text = emitted(name, IN_IMAGE)
+    assert read_back(name, text).entries == {
+        **dict.fromkeys(PYTHON_KEYS, "/opt/packager/environment/bin/python"),
+        "spark.executor.cores": "2",
+    }
+    assert (IMAGE in text) == (name in {*STACKS, "env", "github-output"})
+
+
+STACKS = ("terraform", "cloudformation", "cdk")
+
+
+@pytest.mark.parametrize("name", ["cloudformation", "cdk"])
+def test_driver_and_executors_have_an_image_each(name: str, golden: Golden) -> None:
+    golden.check(f"conf-{name}-images.txt", emitted(name, BY_WORKER) + "\n")
+
+
+def test_outputs_of_ci_name_the_image_of_each_worker() -> None:
+    lines = emitter("github-output")(BY_WORKER).splitlines()
+    assert lines[-2:] == [f"driver-image={IMAGE}", f"executor-image={OTHER}"]
+
+
+def test_terraform_has_no_place_for_an_image_of_each_worker() -> None:
+    assert "--format cloudformation" in refused("terraform", BY_WORKER).fix
 
 
 # Schedules, roles, and what a form can not hold.

@@ -1,9 +1,10 @@
-"""`packager conf` and `packager run`: archives as jobs."""
+"""`packager conf`: what was packed, as the configuration of a job."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,7 +22,10 @@ from packager.console import Console
 from packager.errors import ConfigError
 
 if TYPE_CHECKING:
+    from packager.recorded import Found
     from packager.settings import Settings
+
+CARRIERS: Final = ("archives", "image")
 
 
 def conf(
@@ -41,6 +45,18 @@ def conf(
     release: Release = None,
     arch: Arch = None,
     s3_uri: S3Uri = None,
+    carrier: Annotated[
+        str,
+        typer.Option(
+            "--carrier",
+            metavar="WHICH",
+            help="How the environment gets to the workers: archives (default), or the image.",
+        ),
+    ] = "archives",
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="URI", help="In ECR; else the one that was pushed."),
+    ] = None,
     conf: Conf = None,
     preset: Presets = None,
     list_presets: Annotated[
@@ -66,7 +82,7 @@ def conf(
         ),
     ] = None,
 ) -> None:
-    """Print the Spark configuration of packed archives."""
+    """Print the configuration of a job on packed archives, or on the image made of them."""
     from packager.emitters import ELSEWHERE, JOBS, emitter
     from packager.emitters.parameters import moved_note
     from packager.jobs.request import run_options
@@ -74,6 +90,7 @@ def conf(
     from packager.recorded import find_record, job_of, target_of
 
     emit = emitter(format_)
+    in_image = _in_image(carrier, image)
     project, settings = settings_of(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
@@ -94,6 +111,7 @@ def conf(
         arguments=argument or (),
         entry_point=entry_point,
         presets=preset or (),
+        in_image=in_image,
     )
     options = run_options(settings.run, {"application": application, "role": role})
     job = replace(
@@ -101,6 +119,7 @@ def conf(
         application=_application_id(options.application, given=application is not None),
         role=options.role,
         schedule=schedule,
+        images=_images(found, settings, image) if in_image else None,
     )
     if format_ not in ELSEWHERE:
         require_properties(dict(job.conf.entries), target.release, job.limits)
@@ -108,6 +127,33 @@ def conf(
         if note:
             console.say(f"note: {note}")
     console.data(emit(job))
+
+
+def _in_image(carrier: str, image: str | None) -> bool:
+    if carrier not in CARRIERS:
+        raise ConfigError(
+            f"--carrier {carrier!r} is not known", fix=f"use one of {', '.join(CARRIERS)}"
+        )
+    if image is not None and carrier != "image":
+        raise ConfigError(
+            "--image names what archives do not need",
+            why="without --carrier image the environment comes in archives",
+            fix="add --carrier image, or leave --image out",
+        )
+    return carrier == "image"
+
+
+def _images(found: "Found", settings: "Settings", given: str | None) -> "str | Mapping[str, str]":
+    from packager.jobs.wanted import images_named
+
+    images = images_named(settings.application, found.record, given)
+    if not images:
+        raise ConfigError(
+            f"{found.record.name} knows of no image that was pushed",
+            why="with --carrier image, the application's image has the environment",
+            fix="push one: packager image build --push REPOSITORY; or name it: --image URI",
+        )
+    return images
 
 
 def _presets(settings: "Settings") -> str:

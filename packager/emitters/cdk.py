@@ -6,15 +6,16 @@ from typing import Any, Final
 
 from packager.emitters.cloudformation import refuse_dynamic_references
 from packager.emitters.python import Code, literal, source
-from packager.emitters.stack import RULE, Reference, Stack, stack, trust
+from packager.emitters.stack import Joined, Reference, Stack, stack, trust
 from packager.sparkconf import Job
 
 REFERENCES: Final[Mapping[str, str]] = {
     "application": "application.attr_application_id",
     "applications": "application.attr_arn",
-    "job-runs": 'f"{application.attr_arn}/jobruns/*"',
-    "rule": f'f"arn:{{self.partition}}:events:{{self.region}}:{{self.account}}:rule/{RULE}"',
     "machine": "machine.attr_arn",
+    "partition": "self.partition",
+    "region": "self.region",
+    "account": "self.account",
 }
 
 HEAD: Final = """\
@@ -49,6 +50,8 @@ def _text(made: Stack) -> str:
         match value:
             case Reference():
                 return Code({**REFERENCES, "role": role}[value.to])
+            case Joined():
+                return Code(_formatted(value))
             case dict():
                 return {key: resolved(item) for key, item in value.items()}
             case list():
@@ -56,12 +59,12 @@ def _text(made: Stack) -> str:
             case _:
                 return value
 
-    def role_of(name: str, title: str, service: str, document: Any) -> str:
+    def role_of(name: str, title: str, who: Mapping[str, Any], document: Any) -> str:
         return _construct(
             name,
             "iam.CfnRole",
             title,
-            assume_role_policy_document=trust(service),
+            assume_role_policy_document=resolved(who),
             policies=[
                 Code(
                     "iam.CfnRole.PolicyProperty(\n"
@@ -74,10 +77,11 @@ def _text(made: Stack) -> str:
 
     parts = [_construct("application", "emrserverless.CfnApplication", "Application", **_app(made))]
     if made.job_policy is not None:
-        service = "emr-serverless.amazonaws.com"
-        parts.append(role_of("job_role", "JobRole", service, made.job_policy))
+        parts.append(role_of("job_role", "JobRole", made.job_trust, made.job_policy))
     parts.append(
-        role_of("machine_role", "StateMachineRole", "states.amazonaws.com", made.machine_policy)
+        role_of(
+            "machine_role", "StateMachineRole", trust("states.amazonaws.com"), made.machine_policy
+        )
     )
     parts.append(
         _construct(
@@ -89,8 +93,8 @@ def _text(made: Stack) -> str:
         )
     )
     if made.schedule is not None:
-        service = "scheduler.amazonaws.com"
-        parts.append(role_of("schedule_role", "ScheduleRole", service, made.schedule_policy))
+        who = trust("scheduler.amazonaws.com")
+        parts.append(role_of("schedule_role", "ScheduleRole", who, made.schedule_policy))
         parts.append(_schedule(made.schedule))
     parameter = ""
     if made.job_policy is None:
@@ -113,8 +117,16 @@ def _app(made: Stack) -> dict[str, Any]:
         "release_label": made.release,
         "architecture": made.architecture,
     }
-    if made.image is not None:
-        arguments["image_configuration"] = {"imageUri": made.image}
+    match made.images:
+        case None:
+            pass
+        case str():
+            arguments["image_configuration"] = {"imageUri": made.images}
+        case _:
+            arguments["worker_type_specifications"] = {
+                worker.capitalize(): {"imageConfiguration": {"imageUri": uri}}
+                for worker, uri in made.images.items()
+            }
     return arguments
 
 
@@ -137,6 +149,16 @@ def _construct(variable: str, kind: str, title: str, **arguments: Any) -> str:
     return (
         f'        {assigned}{kind}(\n            self,\n            "{title}",\n{rows}        )\n'
     )
+
+
+def _formatted(text: Joined) -> str:
+    parts = (
+        f"{{{REFERENCES[part.to]}}}"
+        if isinstance(part, Reference)
+        else literal(part)[1:-1].replace("{", "{{").replace("}", "}}")
+        for part in text.parts
+    )
+    return f'f"{"".join(parts)}"'
 
 
 def _title(name: str) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from packager.emitters.stack import RULE, Reference, Stack, stack, trust
+from packager.emitters.stack import Joined, Reference, Stack, stack, trust
 from packager.emitters.text import dump
 from packager.errors import ConfigError
 from packager.sparkconf import Job
@@ -12,11 +12,10 @@ from packager.sparkconf import Job
 REFERENCES: Final[Mapping[str, Any]] = {
     "application": {"Ref": "Application"},
     "applications": {"Fn::GetAtt": ["Application", "Arn"]},
-    "job-runs": {"Fn::Sub": "${Application.Arn}/jobruns/*"},
-    "rule": {
-        "Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/" + RULE
-    },
     "machine": {"Ref": "StateMachine"},
+    "partition": {"Ref": "AWS::Partition"},
+    "region": {"Ref": "AWS::Region"},
+    "account": {"Ref": "AWS::AccountId"},
 }
 
 
@@ -56,15 +55,19 @@ def template(made: Stack) -> dict[str, Any]:
             **({} if made.role is None else {"Default": made.role}),
         }
     else:
-        resources["JobRole"] = _role("emr-serverless.amazonaws.com", resolved(made.job_policy))
-    resources["StateMachineRole"] = _role("states.amazonaws.com", resolved(made.machine_policy))
+        resources["JobRole"] = _role(resolved(made.job_trust), resolved(made.job_policy))
+    resources["StateMachineRole"] = _role(
+        trust("states.amazonaws.com"), resolved(made.machine_policy)
+    )
     resources["StateMachine"] = _resource(
         "StepFunctions::StateMachine",
         RoleArn={"Fn::GetAtt": ["StateMachineRole", "Arn"]},
         Definition=resolved(made.definition),
     )
     if made.schedule is not None:
-        resources["ScheduleRole"] = _role("scheduler.amazonaws.com", resolved(made.schedule_policy))
+        resources["ScheduleRole"] = _role(
+            trust("scheduler.amazonaws.com"), resolved(made.schedule_policy)
+        )
         resources["Schedule"] = _resource(
             "Scheduler::Schedule",
             ScheduleExpression=made.schedule,
@@ -93,19 +96,32 @@ def _app(made: Stack) -> dict[str, Any]:
         "ReleaseLabel": made.release,
         "Architecture": made.architecture,
     }
-    if made.image is not None:
-        properties["ImageConfiguration"] = {"ImageUri": made.image}
-    return properties
+    return properties | _images(made)
+
+
+def _images(made: Stack) -> dict[str, Any]:
+    match made.images:
+        case None:
+            return {}
+        case str():
+            return {"ImageConfiguration": {"ImageUri": made.images}}
+        case _:
+            return {
+                "WorkerTypeSpecifications": {
+                    worker.capitalize(): {"ImageConfiguration": {"ImageUri": uri}}
+                    for worker, uri in made.images.items()
+                }
+            }
 
 
 def _resource(kind: str, **properties: Any) -> dict[str, Any]:
     return {"Type": f"AWS::{kind}", "Properties": properties}
 
 
-def _role(service: str, document: Mapping[str, Any]) -> dict[str, Any]:
+def _role(who: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     return _resource(
         "IAM::Role",
-        AssumeRolePolicyDocument=trust(service),
+        AssumeRolePolicyDocument=who,
         Policies=[{"PolicyName": "packager", "PolicyDocument": document}],
     )
 
@@ -114,9 +130,23 @@ def _resolved(value: Any, references: Mapping[str, Any]) -> Any:
     match value:
         case Reference():
             return references.get(value.to)
+        case Joined():
+            return {"Fn::Sub": "".join(_substituted(part, references) for part in value.parts)}
         case dict():
             return {key: _resolved(item, references) for key, item in value.items()}
         case list():
             return [_resolved(item, references) for item in value]
         case _:
             return value
+
+
+def _substituted(part: str | Reference, references: Mapping[str, Any]) -> str:
+    if isinstance(part, str):
+        return part.replace("${", "${!")
+    match references[part.to]:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"${{{resource}.{attribute}}}"
+        case other:
+            raise AssertionError(other)

@@ -70,7 +70,13 @@ def _outputs(job: Job) -> dict[str, str]:
         "release-label": job.release,
         "architecture": job.architecture,
     }
-    return outputs | ({"image": job.image} if job.image else {})
+    match job.images:
+        case None:
+            return outputs
+        case str():
+            return outputs | {"image": job.images}
+        case _:
+            return outputs | {f"{worker}-image": uri for worker, uri in job.images.items()}
 
 
 def env(job: Job) -> str:

@@ -93,7 +93,7 @@ def _elsewhere(job: Job, driver_env: str, where: str) -> Job:
     Raise `ConfigError` for other properties of EMR Serverless, and for images, which each service
     has of its own.
     """
-    if job.image is not None:
+    if job.images is not None:
         raise ConfigError(
             f"a custom image of EMR Serverless does not run on {where}",
             why="each service of EMR has base images of its own",

@@ -9,26 +9,48 @@ machine); EMR Serverless User Guide, 'Create a job runtime role' (the trust poli
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from packager.emitters.stepfunctions import definition
 from packager.emitters.text import slug
 from packager.sparkconf import Job
 
-Target = Literal["application", "applications", "job-runs", "role", "rule", "machine"]
-RULE: Final = "StepFunctionsGetEventsForEMRServerlessJobRule"
-"""With it, Step Functions waits for the end of a job."""
+Target = Literal[
+    "application",
+    "applications",
+    "role",
+    "machine",
+    "partition",
+    "region",
+    "account",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What only a form itself can name.
 
-    The application's ID, its ARN, and the ARNs of its job runs, of the job's role, of the rule by
-    which Step Functions waits, of the state machine.
+    The application's ID, its ARN, the ARNs of the job's role and of the state machine, and where
+    it is deployed.
     """
 
     to: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A text with references in it."""
+
+    parts: tuple[str | Reference, ...]
+
+
+RULE: Final = Joined(
+    (
+        *("arn:", Reference("partition"), ":events:", Reference("region"), ":"),
+        *(Reference("account"), ":rule/StepFunctionsGetEventsForEMRServerlessJobRule"),
+    )
+)
+"""With it, Step Functions waits for the end of a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +58,7 @@ class Stack:
     name: str
     release: str
     architecture: str
-    image: str | None
+    images: str | Mapping[str, str] | None
     role: str | None
     """ARN of the job's role, if it is known."""
     definition: Mapping[str, Any]
@@ -44,6 +66,8 @@ class Stack:
     machine_policy: Mapping[str, Any]
     job_policy: Mapping[str, Any] | None
     """None where the role is somebody else's."""
+    job_trust: Mapping[str, Any]
+    """Of a role for this application alone."""
     schedule: str | None
     schedule_policy: Mapping[str, Any]
 
@@ -54,7 +78,7 @@ def stack(job: Job) -> Stack:
         name=slug(job.name),
         release=job.release,
         architecture=job.architecture,
-        image=job.image,
+        images=job.images,
         role=job.role,
         definition=definition(
             job, ApplicationId=Reference("application"), ExecutionRoleArn=Reference("role")
@@ -65,7 +89,7 @@ def stack(job: Job) -> Stack:
             _allow(
                 "emr-serverless:GetJobRun",
                 "emr-serverless:CancelJobRun",
-                on=Reference("job-runs"),
+                on=Joined((Reference("applications"), "/jobruns/*")),
             ),
             _allow("iam:PassRole", on=Reference("role"))
             | {
@@ -73,17 +97,37 @@ def stack(job: Job) -> Stack:
                     "StringEquals": {"iam:PassedToService": "emr-serverless.amazonaws.com"}
                 }
             },
-            _allow(
-                "events:PutTargets", "events:PutRule", "events:DescribeRule", on=Reference("rule")
-            ),
+            _allow("events:PutTargets", "events:PutRule", "events:DescribeRule", on=RULE),
         ),
-        job_policy=policy(*job.statements) if job.statements else None,
+        job_policy=policy(*(_placed(s) for s in job.statements)) if job.statements else None,
+        job_trust=trust(
+            "emr-serverless.amazonaws.com",
+            StringEquals={
+                "aws:SourceAccount": Reference("account"),
+                "aws:SourceArn": Reference("applications"),
+            },
+        ),
         schedule=job.schedule,
         schedule_policy=policy(_allow("states:StartExecution", on=Reference("machine"))),
     )
 
 
-def _allow(*actions: str, on: Reference) -> dict[str, Any]:
+def _placed(value: Any) -> Any:
+    """With references for what `policies.scope.HERE` names."""
+    match value:
+        case str() if "\0" in value:
+            names = cast("list[Target]", value.split("\0"))  # every other one is a name
+            parts = (Reference(n) if i % 2 else n for i, n in enumerate(names))
+            return Joined(tuple(part for part in parts if part))
+        case Mapping():
+            return {key: _placed(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_placed(item) for item in value]
+        case _:
+            return value
+
+
+def _allow(*actions: str, on: Reference | Joined) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": list(actions), "Resource": on}
 
 
@@ -91,11 +135,11 @@ def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def trust(service: str) -> dict[str, Any]:
+def trust(service: str, **condition: Mapping[str, Any]) -> dict[str, Any]:
     """Who may take a role, e.g. `states.amazonaws.com`."""
-    statement = {
+    statement: dict[str, Any] = {
         "Effect": "Allow",
         "Principal": {"Service": service},
         "Action": "sts:AssumeRole",
     }
-    return policy(statement)
+    return policy(statement | ({"Condition": condition} if condition else {}))

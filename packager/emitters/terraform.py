@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from packager.emitters.stack import RULE, Reference, Stack, stack, trust
+from packager.emitters.stack import Joined, Reference, Stack, stack, trust
 from packager.emitters.text import identifier
 from packager.errors import ConfigError
 from packager.sparkconf import Job
@@ -48,18 +48,19 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     references = {
         "application": f"{application}.id",
         "applications": f"{application}.arn",
-        "job-runs": f'"${{{application}.arn}}/jobruns/*"',
         "role": role,
-        "rule": '"arn:${data.aws_partition.current.partition}:events:'
-        "${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
-        f':rule/{RULE}"',
         "machine": f"aws_sfn_state_machine.{name}.arn",
+        "partition": "data.aws_partition.current.partition",
+        "region": "data.aws_region.current.id",
+        "account": "data.aws_caller_identity.current.account_id",
     }
 
     def resolved(value: Any) -> Any:
         match value:
             case Reference():
                 return Expression(references[value.to])
+            case Joined():
+                return Expression(_interpolated(value, references))
             case dict():
                 return {key: resolved(item) for key, item in value.items()}
             case list():
@@ -68,14 +69,14 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 return value
 
     def role_of(
-        suffix: str, service: str, document: Any
+        suffix: str, who: Mapping[str, Any], document: Any
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         full = f"{name}_{suffix}"
         yield (
             f'resource "aws_iam_role" "{full}"',
             {
                 "name_prefix": f"{made.name[:24]}-{suffix}-",
-                "assume_role_policy": Encoded(trust(service)),
+                "assume_role_policy": Encoded(resolved(who)),
             },
         )
         yield (
@@ -94,8 +95,8 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield 'variable "execution_role_arn"', variable | default
     yield f'resource "aws_emrserverless_application" "{name}"', _application(made)
     if made.job_policy is not None:
-        yield from role_of("job", "emr-serverless.amazonaws.com", made.job_policy)
-    yield from role_of("states", "states.amazonaws.com", made.machine_policy)
+        yield from role_of("job", made.job_trust, made.job_policy)
+    yield from role_of("states", trust("states.amazonaws.com"), made.machine_policy)
     yield (
         f'resource "aws_sfn_state_machine" "{name}"',
         {
@@ -105,7 +106,7 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         },
     )
     if made.schedule is not None:
-        yield from role_of("schedule", "scheduler.amazonaws.com", made.schedule_policy)
+        yield from role_of("schedule", trust("scheduler.amazonaws.com"), made.schedule_policy)
         yield (
             f'resource "aws_scheduler_schedule" "{name}"',
             {
@@ -129,8 +130,14 @@ def _application(made: Stack) -> dict[str, Any]:
         "release_label": made.release,
         "architecture": made.architecture,
     }
-    if made.image is not None:
-        body["image_configuration"] = Nested({"image_uri": made.image})
+    if isinstance(made.images, Mapping):
+        raise ConfigError(
+            "one image for the driver and one for executors can not be written for Terraform",
+            why="its provider hashicorp/aws has no place for images by worker (6.25)",
+            fix="use one image for both, `--format cloudformation`, or packager deploy",
+        )
+    if made.images is not None:
+        body["image_configuration"] = Nested({"image_uri": made.images})
     return body
 
 
@@ -188,6 +195,14 @@ def _value(value: Any, indent: int) -> tuple[str, str]:
             return "=", quoted(value)
         case _:
             return "=", json.dumps(value)
+
+
+def _interpolated(text: Joined, references: Mapping[str, str]) -> str:
+    parts = (
+        f"${{{references[part.to]}}}" if isinstance(part, Reference) else quoted(part)[1:-1]
+        for part in text.parts
+    )
+    return f'"{"".join(parts)}"'
 
 
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}

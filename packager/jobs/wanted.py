@@ -121,6 +121,26 @@ def recorded_images(record: Record) -> str | dict[str, str] | None:
     return pushed.get("")
 
 
+def images_named(
+    table: Mapping[str, Any], record: Record, given: str | None = None
+) -> str | Mapping[str, str] | None:
+    """Images of an application: as `given`, else of its table, else those that were pushed.
+
+    Raise `ConfigError` for what is no image in ECR.
+    """
+    if given is not None:
+        try:
+            return _image(given)
+        except ValueError as error:
+            raise ConfigError(
+                f"--image {given!r} is not what it takes", why=f"it takes {error}", fix="correct it"
+            ) from None
+    if "image" in table:
+        said = read_table("application", {"image": table["image"]}, READERS)
+        return said["image"]  # type: ignore[no-any-return]  # `_images` reads it
+    return recorded_images(record)
+
+
 def wanted_application(
     table: Mapping[str, Any],
     *,

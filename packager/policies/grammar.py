@@ -12,6 +12,9 @@ VERSION: Final = "2012-10-17"
 MANAGED_CHARS: Final = 6144
 """Characters of a managed policy, blanks not counted (IAM User Guide, "IAM and STS quotas")."""
 
+INLINE_CHARS: Final = 10240
+"""Characters of all policies that are written into a role (the same page)."""
+
 TRUST_CHARS: Final = 2048
 """Characters of a role's trust policy, where no larger quota was granted (the same page)."""
 

@@ -1,6 +1,7 @@
 """What a policy is about: an account and the names in it, as ARNs of their partition. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,12 @@ from packager.policies.grammar import literal
 PARTITIONS: Final = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 """Beginnings of Regions and their partitions; others are `aws`. Isolated partitions have other
 service principals, which nobody has published: they are refused."""
+
+HERE: Final[Mapping[str, str]] = {
+    name: f"\0{name}\0" for name in ("partition", "region", "account")
+}
+"""What stands in ARNs for the place where a template is deployed. Whoever writes the template puts
+its own words there; no name has such characters."""
 
 _REGION: Final = re.compile(r"(cn|us-gov|us|eu|ap|ca|sa|me|mx|af|il)-[a-z]+-\d")
 _ACCOUNT: Final = re.compile(r"\d{12}")
@@ -112,6 +119,8 @@ class Scope:
 
 
 def partition_of(region: str) -> str:
+    if region == HERE["region"]:
+        return HERE["partition"]
     return next((name for start, name in PARTITIONS if region.startswith(start)), "aws")
 
 

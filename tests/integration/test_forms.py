@@ -40,11 +40,16 @@ ROLE = "arn:aws:iam::123456789012:role/job"
 OWN_ROLE = replace(
     JOB,
     schedule="cron(0 6 * * ? *)",
-    image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/report@sha256:" + "0" * 64,
+    images="123456789012.dkr.ecr.eu-west-1.amazonaws.com/report@sha256:" + "0" * 64,
     statements=(
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/jobs/*"},
     ),
 )
+
+BY_WORKER = replace(
+    JOB, images={"driver": str(OWN_ROLE.images), "executor": f"{str(OWN_ROLE.images)[:-1]}1"}
+)
+"""With an image for the driver and one for executors, which Terraform has no place for."""
 
 
 def run(
@@ -185,7 +190,7 @@ def test_statelint_takes_the_state_machine(tmp_path: Path) -> None:
 @pytest.mark.network
 def test_cfn_lint_takes_the_template(tmp_path: Path) -> None:
     files = []
-    for name, job in {"given": JOB, "own": OWN_ROLE}.items():
+    for name, job in {"given": JOB, "own": OWN_ROLE, "workers": BY_WORKER}.items():
         files.append(tmp_path / f"{name}.json")
         files[-1].write_text(emitter("cloudformation")(job), encoding="utf-8")
     wrong = tmp_path / "wrong.json"
@@ -209,7 +214,11 @@ app.synth()
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("job", [JOB, OWN_ROLE], ids=["a role that is there", "a role of its own"])
+@pytest.mark.parametrize(
+    "job",
+    [JOB, OWN_ROLE, BY_WORKER],
+    ids=["a role that is there", "a role of its own", "an image for each worker"],
+)
 def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> None:
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
@@ -223,6 +232,7 @@ def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> No
     template = json.loads((tmp_path / "out" / "report.template.json").read_text(encoding="utf-8"))
     meant = json.loads(emitter("cloudformation")(job))
     assert kinds(template) == kinds(meant)
+    assert application(template) == application(meant)
     (machine,) = (
         resource["Properties"]["Definition"]
         for resource in template["Resources"].values()
@@ -232,6 +242,15 @@ def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> No
     for parameter in ("Name", "JobDriver", "ConfigurationOverrides"):
         found = machine["States"]["Run"]["Parameters"][parameter]
         assert found == wanted["States"]["Run"]["Parameters"][parameter]
+
+
+def application(template: dict[str, Any]) -> dict[str, Any]:
+    (found,) = (
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::EMRServerless::Application"
+    )
+    return dict(found)
 
 
 def kinds(template: dict[str, Any]) -> list[str]:

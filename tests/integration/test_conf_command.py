@@ -1,0 +1,86 @@
+"""`packager conf`: what was packed, by either carrier, in a form."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packager.record import Record, RecordedImage, to_text
+from tests.command import Command, Outcome
+from tests.test_record import RECORD
+
+pytestmark = pytest.mark.tools
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app@sha256:" + "a" * 64
+OTHER = IMAGE.replace("a" * 64, "b" * 64)
+PUSHED = RecordedImage(
+    base="base", base_digest="", digest="", config_digest="", size=1, reference=IMAGE
+)
+
+Conf = Callable[..., Outcome]
+
+
+@pytest.fixture
+def conf(packager: Command, tmp_path: Path) -> Conf:
+    (tmp_path / "dist").mkdir()
+
+    def conf(*arguments: str, record: Record = RECORD, application: str = "") -> Outcome:
+        text = f'[tool.packager]\ns3-uri = "s3://code/jobs"\n{application}'
+        (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+        (tmp_path / "dist" / record.name).write_text(to_text(record), encoding="utf-8")
+        return packager("conf", *arguments, cwd=tmp_path)
+
+    return conf
+
+
+def test_an_image_that_was_pushed_carries_the_environment(conf: Conf) -> None:
+    record = replace(RECORD, images=(PUSHED,))
+    done = conf("--carrier", "image", "-f", "cloudformation", record=record)
+    assert done.code == 0, done.err
+    resources = json.loads(done.out)["Resources"]
+    assert resources["Application"]["Properties"]["ImageConfiguration"] == {"ImageUri": IMAGE}
+    definition = resources["StateMachine"]["Properties"]["Definition"]
+    submit = definition["States"]["Run"]["Parameters"]["JobDriver"]["SparkSubmit"]
+    assert "spark.archives" not in submit["SparkSubmitParameters"]
+    assert "/opt/packager/environment/bin/python" in submit["SparkSubmitParameters"]
+    assert submit["EntryPoint"] == f"s3://code/jobs/{RECORD.entry_points[0].file}"
+    archives = conf("-f", "cloudformation", record=record)
+    assert IMAGE not in archives.out
+    assert "spark.archives" in archives.out
+
+
+def test_workers_have_the_images_that_were_pushed_for_them(conf: Conf) -> None:
+    images = (
+        replace(PUSHED, role="driver"),
+        replace(PUSHED, role="executor", reference=OTHER),
+    )
+    done = conf("--carrier", "image", "-f", "env", record=replace(RECORD, images=images))
+    assert f"DRIVER_IMAGE={IMAGE}\nEXECUTOR_IMAGE={OTHER}" in done.out
+
+
+def test_an_image_can_be_named_by_an_option_or_the_application(conf: Conf) -> None:
+    given = conf("--carrier", "image", "--image", OTHER, "-f", "env")
+    assert f"IMAGE={OTHER}" in given.out
+    table = f'[tool.packager.application]\nimage = "{IMAGE}"\n'
+    assert f"IMAGE={IMAGE}" in conf("--carrier", "image", "-f", "env", application=table).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "fix"),
+    [
+        (("--carrier", "image"), "knows of no image that was pushed", "packager image build"),
+        (("--carrier", "tape"), "--carrier 'tape' is not known", "archives, image"),
+        (("--image", IMAGE), "--image names what archives do not need", "--carrier image"),
+        (("--carrier", "image", "--image", "jobs:1"), "--image 'jobs:1'", "correct it"),
+        (("--carrier", "image", "--image", IMAGE, "-f", "emr-eks"), "custom image", "archives"),
+    ],
+)
+def test_what_can_not_be_is_refused(
+    conf: Conf, arguments: tuple[str, ...], what: str, fix: str
+) -> None:
+    done = conf(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert what in done.error[0]
+    assert fix in done.error[2]
