@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager.awsmodel import request_problems, shape_problems
-from packager.emitters import ELSEWHERE, EMITTERS, JOBS, emitter
+from packager.emitters import ELSEWHERE, EMITTERS, JOBS, STACKS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
+from packager.policies.job import runtime_role
+from packager.policies.scope import HERE, Artifact, Bucket, Scope
 from packager.releases import limits
 from packager.sparkconf import (
     PYTHON,
@@ -312,9 +314,6 @@ def test_every_form_takes_the_environment_of_an_image(name: str) -> None:
     assert (IMAGE in text) == (name in {*STACKS, "env", "github-output"})
 
 
-STACKS = ("terraform", "cloudformation", "cdk")
-
-
 @pytest.mark.parametrize("name", ["cloudformation", "cdk"])
 def test_driver_and_executors_have_an_image_each(name: str, golden: Golden) -> None:
     golden.check(f"conf-{name}-images.txt", emitted(name, BY_WORKER) + "\n")
@@ -345,6 +344,25 @@ def test_a_schedule_and_a_role_of_its_own_are_added_where_forms_can_make_them(na
     plain = emitter(name)(JOB)
     assert "cron" not in plain
     assert "scheduler" not in plain.lower()
+
+
+PLACED = Scope(
+    region=HERE["region"],
+    account=HERE["account"],
+    s3=Bucket(name="bucket", prefix='jobs/${x}{{y}}"ö'),
+    artifacts=(Artifact(file="report-app-0123.zip", digest="0123"),),
+    databases=("sales",),
+)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_role_of_its_own_is_written_for_wherever_it_is_deployed(
+    name: str, golden: Golden
+) -> None:
+    document = runtime_role(PLACED).to_json()
+    text = emitter(name)(replace(JOB, statements=tuple(document["Statement"])))
+    assert "\0" not in text
+    golden.check(f"conf-{name}-own-role.txt", text + "\n")
 
 
 def test_a_schedule_is_asked_for_and_refused_where_there_is_no_room_for_it() -> None:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from packager.cli.access import Glue, GlueWrite, KmsKey, Read, Write, data_of
+from packager.cli.access import own_role as statements_of
 from packager.cli.options import (
     Arch,
     Conf,
@@ -73,6 +75,15 @@ def conf(
     role: Annotated[
         str | None, typer.Option("--role", metavar="ARN", help="Role that the job runs as.")
     ] = None,
+    own_role: Annotated[
+        bool,
+        typer.Option("--own-role", help="Make a role for the job, of least privilege."),
+    ] = False,
+    read: Read = None,
+    write: Write = None,
+    glue: Glue = None,
+    glue_write: GlueWrite = None,
+    kms_key: KmsKey = None,
     schedule: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +93,11 @@ def conf(
         ),
     ] = None,
 ) -> None:
-    """Print the configuration of a job on packed archives, or on the image made of them."""
+    """Print the configuration of a job on packed archives, or on the image made of them.
+
+    With --own-role, terraform, cloudformation and cdk make the role that the job runs as. It may
+    read what was packed, and reach the data that is named.
+    """
     from packager.emitters import ELSEWHERE, JOBS, emitter
     from packager.emitters.parameters import moved_note
     from packager.jobs.request import run_options
@@ -91,6 +106,8 @@ def conf(
 
     emit = emitter(format_)
     in_image = _in_image(carrier, image)
+    data = data_of(read, write, glue, glue_write, kms_key)
+    _require_room(format_, data, own_role=own_role, role=role)
     project, settings = settings_of(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
@@ -120,6 +137,9 @@ def conf(
         role=options.role,
         schedule=schedule,
         images=_images(found, settings, image) if in_image else None,
+        statements=statements_of(found.record, settings, data, in_image=in_image)
+        if own_role
+        else (),
     )
     if format_ not in ELSEWHERE:
         require_properties(dict(job.conf.entries), target.release, job.limits)
@@ -141,6 +161,26 @@ def _in_image(carrier: str, image: str | None) -> bool:
             fix="add --carrier image, or leave --image out",
         )
     return carrier == "image"
+
+
+def _require_room(form: str, data: Mapping[str, Any], *, own_role: bool, role: str | None) -> None:
+    """Raise `ConfigError` for a role where there is none to be made, or for another one."""
+    from packager.emitters import STACKS
+
+    if own_role and form not in STACKS:
+        raise ConfigError(
+            f"--format {form} makes no role",
+            why="--own-role asks for one",
+            fix=f"use one of {', '.join(STACKS)}; or make one: packager policy runtime-role",
+        )
+    if own_role and role is not None:
+        raise ConfigError("--role and --own-role exclude each other", fix="keep one of them")
+    if any(data.values()) and not own_role:
+        raise ConfigError(
+            "the job's data is named, and nothing grants it",
+            why="--read, --write, --glue, --glue-write and --kms-key are for --own-role",
+            fix="add --own-role, or leave them out",
+        )
 
 
 def _images(found: "Found", settings: "Settings", given: str | None) -> "str | Mapping[str, str]":

@@ -2,22 +2,31 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from packager.cli.access import (
+    Glue,
+    GlueWrite,
+    KmsKey,
+    Read,
+    Write,
+    artifacts_of,
+    data_of,
+    place_of,
+)
 from packager.cli.options import Profile, Quiet, Region, S3Uri, settings_of
 from packager.console import Console
 from packager.errors import ConfigError
 
 if TYPE_CHECKING:
-    from packager.policies.scope import Bucket, Scope
+    from packager.policies.scope import Scope
     from packager.project import Project
     from packager.record import Record
     from packager.settings import Settings
-
-Texts = list[str] | None
 
 
 def policy(
@@ -53,22 +62,11 @@ def policy(
     log_group: Annotated[
         str | None, typer.Option("--log-group", metavar="NAME", help="Log group in CloudWatch.")
     ] = None,
-    read: Annotated[
-        Texts, typer.Option("--read", metavar="URI", help="Data in S3 that jobs read.")
-    ] = None,
-    write: Annotated[
-        Texts, typer.Option("--write", metavar="URI", help="Data in S3 that jobs read and write.")
-    ] = None,
-    glue: Annotated[
-        Texts, typer.Option("--glue", metavar="DATABASE", help="Glue database that jobs read.")
-    ] = None,
-    glue_write: Annotated[
-        Texts,
-        typer.Option("--glue-write", metavar="DATABASE", help="One whose tables they change."),
-    ] = None,
-    kms_key: Annotated[
-        Texts, typer.Option("--kms-key", metavar="ARN", help="Key that encrypts any of this.")
-    ] = None,
+    read: Read = None,
+    write: Write = None,
+    glue: Glue = None,
+    glue_write: GlueWrite = None,
+    kms_key: KmsKey = None,
     repository: Annotated[
         str | None, typer.Option("--repository", metavar="NAME", help="Repository of the image.")
     ] = None,
@@ -109,11 +107,7 @@ def policy(
         exact=exact,
         log_uri=log_uri,
         log_group=log_group,
-        reads=read or [],
-        writes=write or [],
-        databases=glue or [],
-        written_databases=glue_write or [],
-        keys=kms_key or [],
+        data=data_of(read, write, glue, glue_write, kms_key),
         repository=repository,
     )
     document = chosen.write(scope).to_json()
@@ -137,11 +131,7 @@ def _scope(
     exact: bool,
     log_uri: str | None,
     log_group: str | None,
-    reads: list[str],
-    writes: list[str],
-    databases: list[str],
-    written_databases: list[str],
-    keys: list[str],
+    data: Mapping[str, Any],
     repository: str | None,
 ) -> "Scope":
     from packager.policies import scope as names
@@ -167,20 +157,12 @@ def _scope(
         account=found_account,
         application=app.name if app else None,
         role=runtime.name if runtime else None,
-        s3=_place(settings, found),
-        artifacts=tuple(
-            names.Artifact(file=artifact.file, digest=artifact.sha256[:12])
-            for record in found
-            for artifact in record.artifacts
-        ),
+        s3=place_of(settings, found),
+        artifacts=artifacts_of(found),
         exact=exact,
         logs=names.parse_bucket(log_uri, "--log-uri") if log_uri else None,
         log_group=names.parse_log_group(log_group) if log_group else None,
-        reads=tuple(names.parse_bucket(uri, "--read") for uri in reads),
-        writes=tuple(names.parse_bucket(uri, "--write") for uri in writes),
-        databases=tuple(names.parse_database(name) for name in databases),
-        written_databases=tuple(names.parse_database(name) for name in written_databases),
-        keys=tuple(names.parse_key(arn) for arn in keys),
+        **data,
         repository=names.Repository(account=image.account or found_account, name=image.name)
         if image
         else None,
@@ -227,27 +209,6 @@ def _records(
     folder = Path.cwd() if project is None else project.root / settings.out
     found = [find_record(path, folder, release=None, arch=None) for path in paths]
     return tuple(one.record for one in found or records_in(folder))
-
-
-def _place(settings: "Settings", records: "tuple[Record, ...]") -> "Bucket | None":
-    """Where the artifacts are: as it is set, or as the records say that were published."""
-    from packager.policies.scope import parse_bucket
-
-    if settings.s3_uri:
-        return parse_bucket(settings.s3_uri, "--s3-uri")
-    places = {
-        record.locations[artifact.file].rpartition("/")[0]
-        for record in records
-        if record.published
-        for artifact in record.artifacts
-    }
-    if len(places) > 1:
-        raise ConfigError(
-            f"the records were published to {len(places)} places",
-            why=", ".join(sorted(places)),
-            fix="name one with --s3-uri, or one record with --record",
-        )
-    return parse_bucket(places.pop(), "the record's location") if places else None
 
 
 def _create(

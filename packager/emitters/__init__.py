@@ -58,6 +58,9 @@ JOBS: Final[Mapping[str, Emitter]] = {
 }
 """Forms of a whole job, which need an entry point."""
 
+STACKS: Final = ("terraform", "cloudformation", "cdk")
+"""Forms that make an application and roles."""
+
 ELSEWHERE: Final = frozenset({"emr-eks", "emr-ec2"})
 """Forms for services that have other workers than EMR Serverless."""
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ OTHER = IMAGE.replace("a" * 64, "b" * 64)
 PUSHED = RecordedImage(
     base="base", base_digest="", digest="", config_digest="", size=1, reference=IMAGE
 )
+
+ROLE = "arn:aws:iam::123456789012:role/job"
 
 Conf = Callable[..., Outcome]
 
@@ -67,6 +70,38 @@ def test_an_image_can_be_named_by_an_option_or_the_application(conf: Conf) -> No
     assert f"IMAGE={IMAGE}" in conf("--carrier", "image", "-f", "env", application=table).out
 
 
+def allowed(done: Outcome) -> dict[str, Any]:
+    """Statements of the job's role, by their names."""
+    assert done.code == 0, done.err
+    (policy,) = json.loads(done.out)["Resources"]["JobRole"]["Properties"]["Policies"]
+    return {one["Sid"]: one["Resource"] for one in policy["PolicyDocument"]["Statement"]}
+
+
+def test_a_role_of_its_own_may_read_what_the_record_names_and_no_more(conf: Conf) -> None:
+    done = conf("-f", "cloudformation", "--own-role", "--write", "s3://out/x", "--glue", "sales")
+    found = allowed(done)
+    assert list(found) == ["ReadArtifacts", "ListArtifacts", "WriteData", "ListData1", "ReadTables"]
+    start = "arn:${AWS::Partition}:s3:::"
+    assert found["WriteData"] == {"Fn::Sub": f"{start}out/x/*"}
+    assert {one["Fn::Sub"] for one in found["ReadArtifacts"]} == {
+        f"{start}code/jobs/{artifact.file.replace(artifact.sha256[:12], '*')}"
+        for artifact in RECORD.artifacts
+    }
+    trust = json.loads(done.out)["Resources"]["JobRole"]["Properties"]["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": {"Ref": "AWS::AccountId"},
+        "aws:SourceArn": {"Fn::GetAtt": ["Application", "Arn"]},
+    }
+
+
+def test_with_an_image_the_role_reads_the_entry_point_alone(conf: Conf) -> None:
+    done = conf("-f", "cloudformation", "--own-role", "--carrier", "image", "--image", IMAGE)
+    (script,) = RECORD.entry_points
+    name = script.file.replace(script.sha256[:12], "*")
+    found = allowed(done)["ReadArtifacts"]
+    assert found == {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::code/jobs/{name}"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "what", "fix"),
     [
@@ -74,6 +109,10 @@ def test_an_image_can_be_named_by_an_option_or_the_application(conf: Conf) -> No
         (("--carrier", "tape"), "--carrier 'tape' is not known", "archives, image"),
         (("--image", IMAGE), "--image names what archives do not need", "--carrier image"),
         (("--carrier", "image", "--image", "jobs:1"), "--image 'jobs:1'", "correct it"),
+        (("--own-role",), "--format spark-submit makes no role", "terraform"),
+        (("-f", "cdk", "--own-role", "--role", ROLE), "--role and --own-role", "keep one"),
+        (("-f", "cdk", "--read", "s3://input"), "the job's data is named", "add --own-role"),
+        (("-f", "cdk", "--own-role", "--read", "in"), "--read 'in'", "s3://bucket/prefix"),
         (("--carrier", "image", "--image", IMAGE, "-f", "emr-eks"), "custom image", "archives"),
     ],
 )

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from packager.emitters import emitter
+from packager.policies.job import runtime_role
+from packager.policies.scope import HERE, Bucket, Scope
 from packager.releases import limits
 from packager.sparkconf import Job, SparkConf
 from tests.forms import github_outputs
@@ -41,8 +43,15 @@ OWN_ROLE = replace(
     JOB,
     schedule="cron(0 6 * * ? *)",
     images="123456789012.dkr.ecr.eu-west-1.amazonaws.com/report@sha256:" + "0" * 64,
-    statements=(
-        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/jobs/*"},
+    statements=tuple(
+        runtime_role(
+            Scope(
+                region=HERE["region"],
+                account=HERE["account"],
+                s3=Bucket(name="bucket", prefix='jobs/${x}{y}"ö'),
+                databases=("sales",),
+            )
+        ).to_json()["Statement"]
     ),
 )
 
