@@ -93,7 +93,7 @@ def conf(
         ),
     ] = None,
 ) -> None:
-    """Print the configuration of a job on packed archives, or on the image made of them.
+    """Print a job's configuration, on packed archives or on an image.
 
     With --own-role, terraform, cloudformation and cdk make the role that the job runs as. It may
     read what was packed, and reach the data that is named.
