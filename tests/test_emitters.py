@@ -316,7 +316,7 @@ def test_every_form_takes_the_environment_of_an_image(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cloudformation", "cdk"])
 def test_driver_and_executors_have_an_image_each(name: str, golden: Golden) -> None:
-    golden.check(f"conf-{name}-images.txt", emitted(name, BY_WORKER) + "\n")
+    golden.check(f"images-{name}.txt", emitted(name, BY_WORKER) + "\n")
 
 
 def test_outputs_of_ci_name_the_image_of_each_worker() -> None:
@@ -362,7 +362,7 @@ def test_a_role_of_its_own_is_written_for_wherever_it_is_deployed(
     document = runtime_role(PLACED).to_json()
     text = emitter(name)(replace(JOB, statements=tuple(document["Statement"])))
     assert "\0" not in text
-    golden.check(f"conf-{name}-own-role.txt", text + "\n")
+    golden.check(f"own-role-{name}.txt", text + "\n")
 
 
 def test_a_schedule_is_asked_for_and_refused_where_there_is_no_room_for_it() -> None:
