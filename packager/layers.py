@@ -365,5 +365,5 @@ def reading(file: File) -> Iterator[None]:
         raise ConfigError(
             f"{file.source} can not be read",
             why=error.strerror or str(error),
-            fix="mend its permissions, or leave it out: --exclude",
+            fix=f"mend its permissions, or leave it out: --exclude {file.path}",
         ) from error

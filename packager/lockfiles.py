@@ -401,6 +401,10 @@ def _lines(path: Path, seen: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
         raise ConfigError(f"{path} includes itself", fix="remove one of the `-r` lines")
     try:
         text = path.read_bytes().decode()
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path} can not be read", why=error.strerror or "", fix="mend its permissions"
+        ) from error
     except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
         including = f"{seen[-1]} includes it; " if seen else ""
         raise ConfigError(f"{path} can not be read", why=f"{including}{error}") from error

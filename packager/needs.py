@@ -15,8 +15,9 @@ from packager.errors import CommandError, ConfigError, PackagerError
 from packager.layers import File
 from packager.lockfiles import Missing, Selection, Source
 from packager.ports import BundledPython, Ports, StoredWheel
-from packager.project import Project, app_files, source_digest
+from packager.project import Project
 from packager.settings import Settings
+from packager.sourcetree import app_files, source_digest
 from packager.target import Target
 from packager.trees import Tree
 

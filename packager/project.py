@@ -12,14 +12,12 @@ With `--venv` and without a path or a `pyproject.toml`, there is no project, and
 Where dependencies come from: `LOCKS`, then `[project]` or `setup.py` without a lock.
 """
 
-import fnmatch
-import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -50,23 +48,6 @@ LOCK_COMMANDS: Final[Mapping[LockKind | None, str]] = {
     "setup.py": "uv pip compile setup.py --universal --format pylock.toml -o pylock.toml",
 }
 """What locks a project whose dependencies are resolved anew at every pack."""
-
-MADE_BY_TOOLS: Final = frozenset(
-    {".git", "__pycache__", "metastore_db", "node_modules", "spark-warehouse"}
-)
-"""Directories that are never a project's own, wherever they are."""
-
-MADE_AT_TOP: Final = frozenset({"build", "dist", "env", "venv"})
-"""Directories that tools make beside the project's own; deeper in, a package may be called so."""
-
-NOT_APP: Final = frozenset(
-    {"pyproject.toml", *LOCKS, "Pipfile", "requirements*.txt", "setup.cfg", "tox.ini"}
-)
-"""Files at the top of a folder that describe it and are no part of what runs."""
-
-
-LARGE: Final = 8 << 20
-"""Files beyond this are told apart by size and time: reading data sets again costs too much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +193,10 @@ def read_text(path: Path) -> str:
     """Raise `ConfigError` where it can not be read as UTF-8."""
     try:
         return path.read_bytes().decode()
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path} can not be read", why=error.strerror or "", fix="mend its permissions"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} can not be read", why=str(error)) from error
 
@@ -261,90 +246,3 @@ def plain_name(name: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^a-z0-9]+", "-", canonicalize_name(ascii_only)).strip("-")
     return plain or "app"
-
-
-def app_files(project: Project, exclude: tuple[str, ...] = ()) -> tuple[PurePosixPath, ...]:
-    """The files of a project that is packed as a folder, relative to it, sorted.
-
-    Hidden files and what tools make stay out; so do links that lead outside, and patterns given.
-    """
-    if project.file is not None:
-        return (PurePosixPath(project.file.name),)
-    found = tuple(
-        sorted(
-            path
-            for path in _walk(project.root)
-            if not (
-                len(path.parts) == 1 and any(fnmatch.fnmatchcase(path.name, p) for p in NOT_APP)
-            )
-            and not any(
-                fnmatch.fnmatchcase(str(path), p) or path.is_relative_to(p.rstrip("/"))
-                for p in exclude
-            )
-        )
-    )
-    for path in found:
-        shown = str(path).encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
-        if shown != str(path):
-            raise ConfigError(
-                f"the name of {shown} is not UTF-8",
-                why="names in archives are, and the job would not find the file by another",
-                fix="rename it, or leave it out: --exclude",
-            )
-    return found
-
-
-def visible_files(root: Path) -> Iterator[PurePosixPath]:
-    """The files of a tree, relative to it, without hidden ones and what tools made."""
-    return _walk(root)
-
-
-def _walk(root: Path, *, hidden: bool = False) -> Iterator[PurePosixPath]:
-    """The files of a tree without what tools made; with `hidden`, all that a build may read."""
-    real = root.resolve()
-    for folder, directories, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        directories[:] = [
-            d
-            for d in directories
-            if d not in MADE_BY_TOOLS
-            and not (here == root and d in MADE_AT_TOP)
-            and not (d.startswith(".") and (here == root or not hidden))
-            and not d.endswith(".egg-info")
-            and not (here / d / "pyvenv.cfg").exists()
-            and not ((here / d).is_symlink() and _leads_away(here / d, real))
-        ]
-        for name in files:
-            path = here / name
-            if name.endswith(".pyc") or (name.startswith(".") and not hidden):
-                continue
-            if not path.is_file():
-                continue
-            if path.is_symlink() and not (hidden or path.resolve().is_relative_to(real)):
-                continue
-            yield PurePosixPath(path.relative_to(root).as_posix())
-
-
-def _leads_away(link: Path, real: Path) -> bool:
-    """Whether a link to a directory leads out of the tree, or round in it."""
-    to = link.resolve()
-    return not to.is_relative_to(real) or link.parent.resolve().is_relative_to(to)
-
-
-def source_digest(root: Path, leave_out: Path | None = None) -> str:
-    """A hash of every file of a source tree that a build may read, names and modes included.
-
-    `leave_out` is the folder of the archives, wherever it is.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(_walk(root, hidden=True)):
-        file = root / path
-        if leave_out is not None and file.is_relative_to(leave_out):
-            continue
-        status = file.stat()
-        digest.update(f"{path}\0{status.st_mode & 0o111}\0".encode(errors="surrogateescape"))
-        if status.st_size > LARGE:
-            digest.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
-        else:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()

@@ -1,6 +1,5 @@
-"""What a project is and what of it is packed, on trees made by hand."""
+"""What a project is and what it asks for, on trees made by hand."""
 
-import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +11,12 @@ from hypothesis import strategies as st
 from packager.errors import ConfigError
 from packager.project import (
     LOCKS,
-    MADE_AT_TOP,
-    MADE_BY_TOOLS,
     Project,
-    app_files,
     find_project,
     other_locks,
     plain_name,
     read_text,
     read_toml,
-    source_digest,
 )
 
 PYPROJECT = '[project]\nname = "thing"\nversion = "1.0"\n'
@@ -45,10 +40,6 @@ def refused(root: Path, files: Mapping[str, str]) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         found(root, files)
     return caught.value
-
-
-def packed(root: Path, *exclude: str) -> list[str]:
-    return [str(path) for path in app_files(find_project(root, root), exclude)]
 
 
 # What is found, and where.
@@ -162,7 +153,6 @@ def test_one_file_is_a_project(tmp_path: Path) -> None:
     project = find_project(Path("My Job.py"), tmp_path)
     assert (project.app, project.name, project.lock) == ("file", "my-job", None)
     assert project.file == tmp_path / "My Job.py"
-    assert [str(p) for p in app_files(project)] == ["My Job.py"]
 
 
 @pytest.mark.parametrize(
@@ -269,130 +259,6 @@ def test_values_of_a_wrong_type_are_told_with_their_place(
 ) -> None:
     error = refused(tmp_path, {"pyproject.toml": text})
     assert error.what.startswith(f"{tmp_path / 'pyproject.toml'}: {what}")
-
-
-# The files of a folder.
-
-
-def test_what_tools_made_is_left_out_of_a_folder(tmp_path: Path) -> None:
-    tree(tmp_path, ("main.py", "jobs/__init__.py", "jobs/data/table.csv", "README.md"))
-    tree(tmp_path, tuple(f"{name}/x.py" for name in MADE_AT_TOP | MADE_BY_TOOLS))
-    tree(tmp_path, tuple(f"jobs/{name}/x.py" for name in MADE_BY_TOOLS))
-    tree(tmp_path, ("my-venv/pyvenv.cfg", "my-venv/x.py", "jobs/py3/pyvenv.cfg", "jobs/py3/x.py"))
-    tree(tmp_path, (".env", ".git/config", ".mypy_cache/x", "jobs/.cache/x", "jobs/.hidden"))
-    tree(tmp_path, ("jobs.egg-info/PKG-INFO", "jobs/x.pyc"))
-    tree(tmp_path, ("pyproject.toml", "setup.cfg", "tox.ini", "requirements-dev.txt", *LOCKS))
-    assert packed(tmp_path) == ["README.md", "jobs/__init__.py", "jobs/data/table.csv", "main.py"]
-
-
-def test_a_package_may_be_called_as_what_tools_make(tmp_path: Path) -> None:
-    names = tuple(f"jobs/{name}/x.py" for name in sorted(MADE_AT_TOP))
-    tree(tmp_path, (*names, "jobs/requirements.txt", "main.py"))
-    assert packed(tmp_path) == sorted([*names, "jobs/requirements.txt", "main.py"])
-
-
-def test_links_that_lead_outside_are_left_out(tmp_path: Path) -> None:
-    outside = tree(tmp_path / "outside", ("secret.py", "pkg/x.py"))
-    root = tree(tmp_path / "root", ("main.py",))
-    (root / "secret.py").symlink_to(outside / "secret.py")
-    (root / "pkg").symlink_to(outside / "pkg")
-    (root / "dangling.py").symlink_to("gone.py")
-    assert packed(root) == ["main.py"]
-
-
-def test_links_inside_are_followed_but_not_round(tmp_path: Path) -> None:
-    root = tree(tmp_path / "root", ("main.py", "common/x.py", "jobs/a.py"))
-    (root / "jobs" / "b.py").symlink_to("a.py")
-    (root / "jobs" / "common").symlink_to("../common")
-    (root / "jobs" / "round").symlink_to("..")
-    (root / "itself").symlink_to("itself")
-    assert packed(root) == ["common/x.py", "jobs/a.py", "jobs/b.py", "jobs/common/x.py", "main.py"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "left"),
-    [
-        ("tests", ["a/b.csv", "a/b.py", "main.py"]),
-        ("tests/", ["a/b.csv", "a/b.py", "main.py"]),
-        ("./a/", ["main.py", "tests/t.py"]),
-        ("*.py", ["a/b.csv"]),
-        ("a/*.csv", ["a/b.py", "main.py", "tests/t.py"]),
-        ("main.py", ["a/b.csv", "a/b.py", "tests/t.py"]),
-        ("tes", ["a/b.csv", "a/b.py", "main.py", "tests/t.py"]),
-        ("b.py", ["a/b.csv", "a/b.py", "main.py", "tests/t.py"]),
-    ],
-)
-def test_patterns_leave_files_and_folders_out(
-    tmp_path: Path, pattern: str, left: list[str]
-) -> None:
-    tree(tmp_path, ("main.py", "a/b.py", "a/b.csv", "tests/t.py"))
-    assert packed(tmp_path, pattern) == left
-
-
-# The digest of a source tree.
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tree(tmp_path / "source", {"pyproject.toml": PYPROJECT, "src/a.py": "a", "b.py": "b"})
-
-
-def test_the_digest_changes_with_content_name_and_mode(source: Path) -> None:
-    digests = [source_digest(source)]
-    (source / "b.py").write_text("c", encoding="utf-8")
-    digests.append(source_digest(source))
-    (source / "b.py").rename(source / "c.py")
-    digests.append(source_digest(source))
-    (source / "c.py").chmod(0o755)
-    digests.append(source_digest(source))
-    (source / "c.py").unlink()
-    digests.append(source_digest(source))
-    assert len(set(digests)) == len(digests)
-
-
-@pytest.mark.parametrize(
-    "name", [".gitignore", "src/build/x.py", "src/env/x.py", "src/.data/x", "setup.cfg", "uv.lock"]
-)
-def test_the_digest_sees_whatever_a_build_may_read(source: Path, name: str) -> None:
-    """A wheel that is taken for the old one would leave a change out of the job."""
-    before = source_digest(source)
-    tree(source, (name,))
-    assert source_digest(source) != before
-
-
-def test_the_digest_sees_through_links(source: Path) -> None:
-    outside = source.parent / "outside.py"
-    outside.write_text("1", encoding="utf-8")
-    (source / "link.py").symlink_to(outside)
-    before = source_digest(source)
-    outside.write_text("2", encoding="utf-8")
-    assert source_digest(source) != before
-
-
-def test_the_digest_does_not_change_with_times_place_and_what_tools_make(
-    source: Path, tmp_path: Path
-) -> None:
-    before = source_digest(source)
-    os.utime(source / "b.py", (1, 1))
-    (source / "b.py").chmod(0o600)
-    tree(source, ("dist/x.whl", "build/x.py", ".git/HEAD", ".venv/x.py", "src/x.egg-info/y"))
-    tree(source, ("src/__pycache__/a.pyc", "v/pyvenv.cfg", ".mypy_cache/x"))
-    assert source_digest(source) == before
-    assert source_digest(source.rename(tmp_path / "elsewhere")) == before
-
-
-def test_large_files_are_told_apart_by_size_and_time(
-    source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To read a data set again for every pack would cost more than a build."""
-    monkeypatch.setattr("packager.project.LARGE", 0)
-    os.utime(source / "b.py", (1, 1))
-    before = source_digest(source)
-    os.utime(source / "b.py", (2, 2))
-    later = source_digest(source)
-    (source / "b.py").write_text("longer", encoding="utf-8")
-    os.utime(source / "b.py", (2, 2))
-    assert len({before, later, source_digest(source)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from packager.adapters.store import Store, local_path
 from packager.errors import CommandError, ConfigError
 from packager.lockfiles import Source
 from packager.ports import StoredWheel
-from packager.project import source_digest
+from packager.sourcetree import source_digest
 
 BUILT: Final = "built"
 """Where the store remembers which wheel was built of which source."""

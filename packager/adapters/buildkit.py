@@ -39,7 +39,8 @@ from packager.dockerbuild import (
 from packager.environment import environment_layout
 from packager.errors import CommandError, ConfigError, PackagerError
 from packager.ports import BundledPython, InstalledWheel, StoredWheel, ToCompile
-from packager.project import read_text, source_digest
+from packager.project import read_text
+from packager.sourcetree import source_digest
 from packager.tarball import Content, Span, Stored, TarMember
 from packager.target import Target
 from packager.trees import read_tree

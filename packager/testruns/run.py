@@ -127,7 +127,8 @@ def run_tests(
     )
     tree = folder / "tree.tar.gz"
     with tree.open("wb") as file:
-        write_tree(project.root, files_for_tests(project, project.root / settings.out), file)
+        own = files_for_tests(project, project.root / settings.out, settings.exclude)
+        write_tree(project.root, own, file)
     suite = Suite(
         archives=archives,
         site=site,

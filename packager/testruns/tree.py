@@ -6,17 +6,23 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from packager.errors import ConfigError
-from packager.project import Project, visible_files
+from packager.project import Project
+from packager.sourcetree import visible_files
 from packager.tarball import FILE_MODE
 
 HIDDEN_BUT_READ: Final = (".coveragerc", ".pytest.ini", ".pytest.toml")
 """Of hidden files, those that pytest and coverage read; others, `.env` say, stay where they are."""
 
 
-def files_for_tests(project: Project, out: Path) -> tuple[PurePosixPath, ...]:
-    """Relative to the project, sorted, without the folder of its archives."""
+def files_for_tests(
+    project: Project, out: Path, exclude: tuple[str, ...] = ()
+) -> tuple[PurePosixPath, ...]:
+    """Relative to the project, sorted, without the folder of its archives.
+
+    Raise `ConfigError` for a folder that can not be read, unless it is one to `exclude`.
+    """
     root = project.root
-    found = [p for p in visible_files(root) if not (root / p).is_relative_to(out)]
+    found = [p for p in visible_files(root, exclude) if not (root / p).is_relative_to(out)]
     found += [PurePosixPath(name) for name in HIDDEN_BUT_READ if (root / name).is_file()]
     return tuple(sorted(found))
 
