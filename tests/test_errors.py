@@ -3,6 +3,7 @@
 import pytest
 
 from packager.errors import EXIT_CODE_MEANINGS, ExitCode, PackagerError
+from packager.jobs.ports import BusyError, GoneError
 
 CLASSES = PackagerError.__subclasses__()
 
@@ -13,8 +14,11 @@ def test_every_error_has_an_exit_code_of_its_own() -> None:
     assert {ExitCode.OK, ExitCode.BUG, ExitCode.INTERRUPTED}.isdisjoint(codes)
 
 
-def test_errors_are_flat() -> None:
-    assert [error.__subclasses__() for error in CLASSES] == [[]] * len(CLASSES)
+def test_narrower_errors_keep_the_exit_code_of_their_kind() -> None:
+    narrower = [error for kind in CLASSES for error in kind.__subclasses__()]
+    assert {GoneError, BusyError} <= set(narrower)
+    assert [error for error in narrower if "exit_code" in vars(error)] == []
+    assert [error.__subclasses__() for error in narrower] == [[]] * len(narrower)
 
 
 def test_every_exit_code_has_a_meaning() -> None:
