@@ -1,25 +1,26 @@
 """From a record to a custom image: its layers, its documents, and what the record says of it.
 
-Nothing runs in the image, so it may be for any architecture. A layer that was made before is known
+Nothing runs in the image, so it may be for any architecture; what a project wants to run has run
+in the base. A layer that was made before is known
 by its digests, and is only made again where somebody lacks it.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from packager import __version__
 from packager.errors import ConfigError
-from packager.imagebuild.assembly import ROOT, Assembled, assemble
+from packager.imagebuild.assembly import ROOT, Assembled, assemble, variables
 from packager.imagebuild.foundation import BaseImage, require_usable
 from packager.imagebuild.layering import ImageLayer, write_layer
 from packager.imagebuild.options import Extra, ImageOptions, extra_members
 from packager.layers import file_parts
 from packager.manifests import Descriptor
 from packager.output import write_whole
-from packager.record import Artifact, Record, RecordedImage, to_text
+from packager.record import Artifact, ImageRole, Record, RecordedImage, to_text
 from packager.recorded import Found, sha256_of
 from packager.tarball import plan, write
 from packager.target import Target
@@ -49,6 +50,10 @@ class Base:
     fetch: Callable[[Descriptor, Path], Path]
     repository: str = ""
     """Where a registry may mount its layers from; empty where it is in none."""
+    build_from: str = ""
+    """What a Dockerfile calls it; empty where nothing can be built on it."""
+    brought: tuple[Descriptor, ...] = ()
+    """Layers among the last that lie nowhere but here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +66,16 @@ class Made:
     """All, the base's first."""
     repository: str
     platform: str
+    brought: tuple[Descriptor, ...]
+    """Layers of which neither the base's engine nor its registry knows."""
+    role: ImageRole
+    java: str
 
     def recorded(self, reference: str) -> RecordedImage:
         base = self.image.base
         return RecordedImage(
+            role=self.role,
+            java=self.java,
             base=base.name,
             base_digest=base.digest,
             digest=self.image.manifest.digest,
@@ -113,27 +124,41 @@ class Workshop:
         return layer, fetch
 
 
-def make_image(
-    found: Found, target: Target, base: Base, options: ImageOptions, workshop: Workshop
-) -> Made:
-    """Put an image together of what a record describes.
-
-    Raise `ConfigError` for a base or options that can not be, and for archives that are not those
-    of the record.
-    """
-    require_usable(base.image, target.arch.oci_platform)
+def own_layers(
+    found: Found, options: ImageOptions, workshop: Workshop
+) -> list[tuple[ImageLayer, Fetch]]:
+    """What comes on top of a base. Raise `ConfigError` for archives that are not the record's."""
     own: list[tuple[ImageLayer, Fetch]] = []
     for kind in ORDER:
         if not kind:
             own.append(_extras(found.record, options, workshop))
         elif artifact := next((a for a in found.record.archives if a.kind == kind), None):
             own.append(_of_archive(found, artifact, workshop))
+    return own
+
+
+def make_image(
+    found: Found,
+    target: Target,
+    base: Base,
+    options: ImageOptions,
+    own: Sequence[tuple[ImageLayer, Fetch]],
+    *,
+    role: ImageRole = "",
+    env: Mapping[str, str] | None = None,
+) -> Made:
+    """Put an image together of a base and the layers on top of it.
+
+    `env` stands for the variables of `options` and packager where the base has its own. Raise
+    `ConfigError` for a base or options that can not be.
+    """
+    require_usable(base.image, target.arch.oci_platform)
     image = assemble(
         base.image,
         [layer for layer, _ in own],
         found.record,
-        env=options.env,
-        labels=options.labels,
+        env=variables(options.env) if env is None else env,
+        labels=options.labels if env is None else {},
     )
 
     def from_base(layer: Descriptor) -> Fetch:
@@ -148,6 +173,9 @@ def make_image(
         layers=layers,
         repository=base.repository,
         platform=target.arch.oci_platform,
+        brought=base.brought,
+        role=role,
+        java=options.java,
     )
 
 

@@ -92,6 +92,8 @@ class RecordedImage:
     """Bytes of all layers, as they are transferred."""
     reference: str = ""
     """Where it was pushed, by digest; empty where it is in an engine only."""
+    java: str = ""
+    """Home of the JDK that jobs run on; empty for the image's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from packager.judgement import judge
 from packager.ports import CleanRoom, RoomArchive
 from packager.presets import resolved
 from packager.project import read_text
-from packager.record import SUFFIX, Artifact, Record, from_text
+from packager.record import SUFFIX, Artifact, ImageRole, Record, from_text
 from packager.releases import find_release, limits
 from packager.settings import Settings
 from packager.sparkconf import Job, conf_for_archives, conf_for_image, local_uri
@@ -198,7 +198,12 @@ def job_of(
     made = resolved(names, target.release, target.arch.emr)
     properties = {**record.conf, **conf}
     return Job(
-        conf=conf_for_image(properties, made)
+        conf=conf_for_image(
+            properties,
+            made,
+            driver_java=java_of(record, "driver"),
+            executor_java=java_of(record, "executor"),
+        )
         if in_image
         else conf_for_archives([(a.kind, location(a)) for a in record.archives], properties, made),
         classifications={k: v for one in made for k, v in one.classifications.items()},
@@ -211,6 +216,12 @@ def job_of(
         architecture=target.arch.emr,
         limits=limits(),
     )
+
+
+def java_of(record: Record, role: ImageRole) -> str:
+    """Home of the JDK that the image of a role wants for jobs; empty for its own."""
+    homes = {image.role: image.java for image in record.images}
+    return homes.get(role) or homes.get("") or ""
 
 
 def reports_on(

@@ -31,6 +31,8 @@ PYTHON_KEYS: Final = (
 """All three, always: without the second, executors fall back to the release's Python (the driver
 tells them which to use), and the third is what the EMR Serverless User Guide asks for."""
 
+JAVA_KEYS: Final = ("spark.emr-serverless.driverEnv.JAVA_HOME", "spark.executorEnv.JAVA_HOME")
+
 OVERRIDING: Final = ("spark.pyspark.python", "spark.pyspark.driver.python")
 """Spark takes these before any environment variable, so they would undo `PYTHON_KEYS`."""
 
@@ -139,12 +141,21 @@ def conf_for_archives(
     return _conf(ours, extra, presets)
 
 
-def conf_for_image(extra: Mapping[str, str], presets: Sequence[Resolved] = ()) -> SparkConf:
+def conf_for_image(
+    extra: Mapping[str, str],
+    presets: Sequence[Resolved] = (),
+    *,
+    driver_java: str = "",
+    executor_java: str = "",
+) -> SparkConf:
     """Properties that make driver and executors use the Python in packager's image.
 
-    Raise `ConfigError` as `conf_for_archives` does.
+    And a JDK of it, where one is named (UG, "Customizing an image": never by JAVA_HOME of the
+    image). Raise `ConfigError` as `conf_for_archives` does.
     """
-    return _conf(dict.fromkeys(PYTHON_KEYS, IMAGE_PYTHON), extra, presets)
+    homes = zip(JAVA_KEYS, (driver_java, executor_java), strict=True)
+    java = {key: home for key, home in homes if home}
+    return _conf({**dict.fromkeys(PYTHON_KEYS, IMAGE_PYTHON), **java}, extra, presets)
 
 
 def _conf(

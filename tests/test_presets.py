@@ -202,6 +202,15 @@ def test_the_image_carrier_has_the_images_python_and_no_archives() -> None:
     assert "hudi" in found["spark.jars"]
 
 
+def test_java_of_an_image_is_told_to_jobs_and_not_set_in_it() -> None:
+    found = dict(conf_for_image({}, driver_java="/opt/jdk", executor_java="/opt/other").entries)
+    assert found["spark.emr-serverless.driverEnv.JAVA_HOME"] == "/opt/jdk"
+    assert found["spark.executorEnv.JAVA_HOME"] == "/opt/other"
+    assert not any("JAVA_HOME" in key for key in dict(conf_for_image({}).entries))
+    with pytest.raises(ConfigError, match="JAVA_HOME"):
+        conf_for_image({"spark.executorEnv.JAVA_HOME": "/mine"}, executor_java="/opt/other")
+
+
 # Classifications, secrets.
 
 

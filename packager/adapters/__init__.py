@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from packager.ports import CleanRoom, Ports
 
 if TYPE_CHECKING:
+    from packager.adapters.fetch import Fetcher
     from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.imagesources.chosen import ChosenImages
     from packager.imagetrial import ImageTrial
@@ -24,8 +25,6 @@ def connect(
     from packager.adapters.builder import BackendBuilder
     from packager.adapters.buildkit import BuildKit
     from packager.adapters.bytecompiler import HostByteCompiler
-    from packager.adapters.credentials import known_credentials
-    from packager.adapters.fetch import Fetcher, offline, patience
     from packager.adapters.pythons import UvPythons
     from packager.adapters.room import EngineRoom
     from packager.adapters.store import Store
@@ -33,20 +32,7 @@ def connect(
     from packager.adapters.uv import Uv
     from packager.adapters.worktree import commit_of
 
-    fetcher = Fetcher(
-        credentials=functools.cache(lambda: known_credentials(root, env)),
-        patience=patience(env),
-        offline=offline(env),
-        # uv's variable and pip's; those of `requests` itself come first, as it reads them last.
-        authorities=next(
-            (
-                env[name]
-                for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
-                if env.get(name)
-            ),
-            None,
-        ),
-    )
+    fetcher = _fetcher(root, env)
     store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
 
     room = EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
@@ -69,6 +55,26 @@ def connect(
         stop=stop,
         commit=lambda folder: commit_of(folder, env),
         room=room,
+    )
+
+
+def _fetcher(root: Path, env: Mapping[str, str]) -> "Fetcher":
+    from packager.adapters.credentials import known_credentials
+    from packager.adapters.fetch import Fetcher, offline, patience
+
+    return Fetcher(
+        credentials=functools.cache(lambda: known_credentials(root, env)),
+        patience=patience(env),
+        offline=offline(env),
+        # uv's variable and pip's; those of `requests` itself come first, as it reads them last.
+        authorities=next(
+            (
+                env[name]
+                for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
+                if env.get(name)
+            ),
+            None,
+        ),
     )
 
 
@@ -104,19 +110,18 @@ def image_sources(
 
 
 def image_maker(
-    cache_dir: str | None, *, env: Mapping[str, str], say: Callable[[str], None]
+    cache_dir: str | None, *, root: Path, env: Mapping[str, str], say: Callable[[str], None]
 ) -> "ImageMaker":
-    """What images are made with: registries, and the store's memory."""
-    from packager.adapters.fetch import Fetcher
+    """What images are made with: registries, an engine, and the store. The project is at `root`."""
     from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.registry.client import registry_client
     from packager.adapters.store import Store
 
-    store = Store(root=store_root(cache_dir), fetcher=Fetcher(), say=say)
+    store = Store(root=store_root(cache_dir), fetcher=_fetcher(root, env), say=say)
     images, shelf = image_sources(cache_dir, env=env, say=say)
     return ImageMaker(
         client=registry_client(env),
-        memory=store,
+        store=store,
         images=images.engine,
         shelf=shelf,
         env=env,

@@ -32,6 +32,7 @@ def base_in_registry(client: RegistryClient, name: str, platform: str) -> Base:
         ),
         fetch=fetch,
         repository=image.reference.name,
+        build_from=f"{image.reference.name}@{image.manifest.document.digest}",
     )
 
 

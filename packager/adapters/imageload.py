@@ -29,8 +29,11 @@ def load(made: Made, name: Reference, env: Mapping[str, str]) -> None:
     expected = {made.image.manifest.digest, made.image.config.digest}
     if image_id(env, familiar) in expected:
         return
-    with tempfile.TemporaryFile(prefix="packager-") as file:
-        _write(made, familiar, file)
+    with (
+        tempfile.TemporaryDirectory(prefix="packager-") as folder,
+        tempfile.TemporaryFile(prefix="packager-") as file,
+    ):
+        _write(made, familiar, file, Path(folder))
         file.seek(0)
         with (
             failures(engine, image=familiar, platform=platform, doing="load the image"),
@@ -53,7 +56,7 @@ def load(made: Made, name: Reference, env: Mapping[str, str]) -> None:
         )
 
 
-def _write(made: Made, name: str, out: Any) -> None:
+def _write(made: Made, name: str, out: Any, folder: Path) -> None:
     image = made.image
     described = {
         **image.manifest.descriptor.document(),
@@ -73,12 +76,13 @@ def _write(made: Made, name: str, out: Any) -> None:
         _add(tar, "manifest.json", json.dumps(old).encode())
         _add(tar, _blob(image.manifest.digest), image.manifest.content)
         _add(tar, config, image.config.content)
-        for layer in image.own_descriptors:
-            path = made.layers[layer](Path("/nowhere"))
+        for layer in (*made.brought, *image.own_descriptors):
+            brought = folder / layer.digest.rpartition(":")[2]
             info = tarfile.TarInfo(_blob(layer.digest))
             info.size = layer.size
-            with path.open("rb") as file:
+            with made.layers[layer](brought).open("rb") as file:
                 tar.addfile(info, file)
+            brought.unlink(missing_ok=True)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

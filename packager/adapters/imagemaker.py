@@ -1,8 +1,8 @@
 """Where images are put: a registry, or an engine; and where their bases come from."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packager.adapters.containers import find_image, pull_image
@@ -10,11 +10,18 @@ from packager.adapters.engine import connect
 from packager.adapters.imagebases import base_in, base_in_file, base_in_registry, repository_of
 from packager.adapters.imageload import load
 from packager.adapters.imagesources.engine import EngineImages
+from packager.adapters.imagestage import built, staged
+from packager.adapters.jars import stored_jar
 from packager.adapters.registry.client import RegistryClient
 from packager.adapters.registry.pushes import push
+from packager.adapters.store import Store
 from packager.errors import ConfigError
+from packager.imagebuild.foundation import require_usable
+from packager.imagebuild.layering import ImageLayer
+from packager.imagebuild.options import JARS, ImageOptions
 from packager.imagebuild.tags import LOCAL
-from packager.imagemaking import Base, Made, Memory
+from packager.imagemaking import Base, Fetch, Made
+from packager.layers import File
 from packager.layershelf import Shelf
 from packager.references import Reference
 
@@ -35,7 +42,7 @@ class ImageMaker:
     """The outside world of `packager image build`."""
 
     client: RegistryClient
-    memory: Memory
+    store: Store
     images: EngineImages
     shelf: Shelf
     env: Mapping[str, str]
@@ -60,16 +67,65 @@ class ImageMaker:
             if find_image(found, name, platform) is None:
                 pull_image(found, name, platform, say=self.say)
             with self.images.opened(name, platform, self.shelf) as kept:
-                yield base_in(kept, name, platform)
+                yield replace(base_in(kept, name, platform), build_from=name)
         elif path.exists():
             yield base_in_file(path, platform)
         else:
             yield base_in_registry(self.client, name, platform)
 
+    def prepared(self, base: Base, platform: str, options: ImageOptions, *, fresh: bool) -> Base:
+        """The base after the project's packages and commands, where it has some.
+
+        Raise as `imagestage.staged` does.
+        """
+        if not options.runs:
+            return base
+        require_usable(base.image, platform)
+        return staged(base, platform, options, self.store, self.env, fresh=fresh)
+
+    def built(
+        self,
+        base: Base,
+        file: Path,
+        own: Sequence[tuple[ImageLayer, Fetch]],
+        *,
+        platform: str,
+        context: Path,
+        folder: Path,
+        fresh: bool,
+    ) -> Base:
+        """What the Dockerfile `file` of the project makes of the base, in `folder`.
+
+        Raise as `imagestage.built` does.
+        """
+        require_usable(base.image, platform)
+        self.say(f"Building {file} for {platform}")
+        return built(
+            base,
+            file,
+            own,
+            platform=platform,
+            context=context,
+            out=folder,
+            env=self.env,
+            fresh=fresh,
+        )
+
+    def with_jars(self, options: ImageOptions) -> ImageOptions:
+        """The same with jars of Maven repositories as files.
+
+        Raise `CommandError` where one can not be had, or is another one than its SHA-256 says.
+        """
+        files = tuple(
+            File(path=f"{JARS.lstrip('/')}/{jar.filename}", source=stored_jar(self.store, jar))
+            for jar in options.maven
+        )
+        return replace(options, files=(*options.files, *files), maven=())
+
     def load(self, made: Made, name: Reference) -> Put:
         """Raise `CommandError` where the engine refuses or fails."""
         load(made, name, self.env)
-        own = sum(layer.size for layer in made.image.own)
+        own = sum(layer.size for layer in (*made.brought, *made.image.own_descriptors))
         short = str(name).removeprefix(LOCAL)
         return Put(reference=short, uploaded=own, told=f"{own / 1e6:.2f} MB given to the engine")
 

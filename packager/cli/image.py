@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from packager.cli.image_build import build
+from packager.cli.image_eject import eject
 from packager.cli.options import (
     Arch,
     Format,
@@ -24,6 +25,7 @@ from packager.errors import ConfigError, ExitCode
 
 image = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 image.command("build")(build)
+image.command("eject")(eject)
 
 
 @image.callback()

@@ -1,8 +1,9 @@
-"""`packager image build`: custom images, put together without running anything in them."""
+"""`packager image build`: custom images, put together on the release's own."""
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +26,12 @@ from packager.console import Console
 from packager.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
+    from packager.adapters.imagemaker import Put
+    from packager.imagemaking import Made
     from packager.project import Project
+    from packager.record import RecordedImage
     from packager.recorded import Found
+    from packager.references import Reference
     from packager.settings import Settings
 
 
@@ -46,6 +51,18 @@ def build(
             help="Put it together in the registry itself, without an engine.",
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="DOCKERFILE",
+            help="Build by a Dockerfile of your own; `eject` writes one to begin with.",
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run packages, commands and Dockerfiles anew.")
+    ] = False,
     release: Release = None,
     arch: Arch = None,
     python: Python = None,
@@ -60,12 +77,10 @@ def build(
 
     Without --push the engine gets them. Prints their references, a line for each.
     """
-    from packager.adapters import image_maker
-    from packager.imagebuild.options import image_options
-    from packager.imagebuild.tags import references
-    from packager.imagemaking import Workshop, make_image, record_image
-    from packager.recorded import target_of
+    from packager.imagebuild.tags import require_name
 
+    if push:
+        require_name(push)
     console = Console(quiet=quiet, json=json)
     base_file = base_image if base_image and Path(base_image).exists() else None
     flags = {
@@ -77,52 +92,106 @@ def build(
         "out": out,
         "waivers": pairs("--waive", "CODE=REASON", waive),
     }
-    found, project, settings = _found(path, flags, console)
-    options = image_options(settings.image, project.root if project else Path.cwd())
-    if options.runs:
+    if file is not None and not file.is_file():
         raise ConfigError(
-            "`packages` and `commands` of [tool.packager.image] are not supported yet",
-            why="they run in the image, for which an engine has to build it",
-            fix="put them into a Dockerfile of your own, and name its image with --base-image",
+            f"there is no Dockerfile {file}", fix="write one to begin with: packager image eject"
         )
-    maker = image_maker(settings.cache_dir, env=os.environ, say=console.say)
-    documents = []
-    targets = [target_of(one.record, settings) for one in found]
-    names = references(push, [one.record for one in found])
-    with tempfile.TemporaryDirectory(prefix="packager-") as folder:
-        for one, target, reference in zip(found, targets, names, strict=True):
-            workshop = Workshop(folder=Path(folder), memory=maker.memory, say=console.say)
-            name = base_file or settings.image_for(target)
-            with maker.base(name, target.arch.oci_platform, engine=push is None) as base:
-                made = make_image(one, target, base, options, workshop)
-                put = maker.push(made, reference) if push else maker.load(made, reference)
-            recorded = made.recorded(put.reference if push else "")
-            record_image(one, (recorded,))
-            subject = f"{one.record.release} {one.record.arch}"
-            console.say(f"{subject}: {recorded.size / 1e6:.1f} MB, {put.told}")
-            if console.json:
-                documents.append(
-                    {
-                        "record": str(one.folder / one.record.name),
-                        "release": one.record.release,
-                        "arch": one.record.arch,
-                        "reference": put.reference,
-                        "tag": str(reference),
-                        "digest": recorded.digest,
-                        "config_digest": recorded.config_digest,
-                        "base": recorded.base,
-                        "base_digest": recorded.base_digest,
-                        "size": recorded.size,
-                        "uploaded": put.uploaded,
-                    }
-                )
-            else:
+    found, project, settings = found_for_images(path, flags, console)
+    root = project.root if project else Path.cwd()
+    order = Order(push=push, file=file, fresh=no_cache, base_file=base_file, alone=len(found) == 1)
+    documents: list[dict[str, object]] = []
+    for one in found:
+        for made, put, tag in _made(one, order, settings, root, console):
+            documents.append(_document(one, made, put, tag))
+            if not console.json:
                 console.data(put.reference)
     if console.json:
         console.document(documents)
 
 
-def _found(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the command line asks for."""
+
+    push: str | None
+    file: Path | None
+    fresh: bool
+    base_file: str | None
+    alone: bool
+    """Whether it is the image of one platform only."""
+
+
+def _made(
+    found: "Found", order: Order, settings: "Settings", root: Path, console: Console
+) -> "Iterator[tuple[Made, Put, Reference]]":
+    """The images of one record, put where they belong and written into it."""
+    from packager.adapters import image_maker
+    from packager.imagebuild.assembly import python_unless_set
+    from packager.imagebuild.options import image_options, image_roles
+    from packager.imagebuild.tags import reference
+    from packager.imagemaking import Workshop, make_image, own_layers, record_image
+    from packager.recorded import target_of
+
+    target = target_of(found.record, settings)
+    platform = target.arch.oci_platform
+    name = order.base_file or settings.image_for(target)
+    maker = image_maker(settings.cache_dir, root=root, env=os.environ, say=console.say)
+    recorded: tuple[RecordedImage, ...] = ()
+    with (
+        tempfile.TemporaryDirectory(prefix="packager-") as folder,
+        maker.base(name, platform, engine=order.push is None) as base,
+    ):
+        workshop = Workshop(folder=Path(folder), memory=maker.store, say=console.say)
+        for role in image_roles(settings.image):
+            options = maker.with_jars(
+                image_options(settings.image, root, role=role, machine=target.arch.machine)
+            )
+            own = own_layers(found, options, workshop)
+            if order.file is None:
+                below = maker.prepared(base, platform, options, fresh=order.fresh)
+                made = make_image(found, target, below, options, own, role=role)
+            else:
+                place = Path(folder) / f"built-{role}"
+                below = maker.built(
+                    base,
+                    order.file,
+                    own,
+                    platform=platform,
+                    context=root,
+                    folder=place,
+                    fresh=order.fresh,
+                )
+                env = python_unless_set(below.image.config)
+                made = make_image(found, target, below, options, (), role=role, env=env)
+            digest = made.image.manifest.digest
+            tag = reference(order.push, found.record, digest, alone=order.alone, role=role)
+            put = maker.push(made, tag) if order.push else maker.load(made, tag)
+            recorded = (*recorded, made.recorded(put.reference if order.push else ""))
+            record_image(found, recorded)
+            subject = " ".join(filter(None, (found.record.release, found.record.arch, role)))
+            console.say(f"{subject}: {made.image.size / 1e6:.1f} MB, {put.told}")
+            yield made, put, tag
+
+
+def _document(found: "Found", made: "Made", put: "Put", tag: "Reference") -> dict[str, object]:
+    recorded = made.recorded("")
+    return {
+        "record": str(found.folder / found.record.name),
+        "release": found.record.release,
+        "arch": found.record.arch,
+        "role": recorded.role,
+        "reference": put.reference,
+        "tag": str(tag),
+        "digest": recorded.digest,
+        "config_digest": recorded.config_digest,
+        "base": recorded.base,
+        "base_digest": recorded.base_digest,
+        "size": recorded.size,
+        "uploaded": put.uploaded,
+    }
+
+
+def found_for_images(
     path: Path | None, flags: Mapping[str, object], console: Console
 ) -> "tuple[tuple[Found, ...], Project | None, Settings]":
     """What is to become images: one record, or a project packed now."""

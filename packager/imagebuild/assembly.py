@@ -29,6 +29,9 @@ PYTHON_VARIABLES: Final = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 USER: Final = "hadoop:hadoop"
 PROTECTED: Final = frozenset(("JAVA_HOME", "SPARK_HOME", "HIVE_HOME", "TEZ_HOME"))
 """UG, "Customizing an image": not to be changed."""
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_UNCOMPRESSED: Final = "application/vnd.docker.image.rootfs.diff.tar"
 RECORD_LABEL: Final = "emr-serverless-packager.record"
 """SHA-256 of what the image is made of, as `made_of` writes it."""
@@ -61,10 +64,7 @@ def assemble(
     env: Mapping[str, str],
     labels: Mapping[str, str],
 ) -> Assembled:
-    """`env` and `labels` are the user's, and count before ours but for the Python of jobs.
-
-    Raise `ConfigError` for a variable that has to stay as it is.
-    """
+    """`env` is `variables` of the user's; the user's `labels` count before ours."""
     config = copy.deepcopy(dict(base.config))
     own = dict(config.get("config") or {})
     own["User"] = USER
@@ -99,14 +99,43 @@ def assemble(
     )
 
 
-def _with_variables(lines: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def scratch(layers: Sequence[ImageLayer], platform: str) -> tuple[Document, Document]:
+    """Configuration and manifest of an image that has these layers and nothing below, as OCI's."""
+    os, _, architecture = platform.partition("/")
+    config = {
+        "architecture": architecture,
+        "os": os,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+    }
+    written = Document(media_type=OCI_CONFIG, content=_json(config))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": written.descriptor.document(),
+        "layers": [{**_descriptor(one).document(), "mediaType": OCI_LAYER} for one in layers],
+    }
+    return written, Document(media_type=OCI_MANIFEST, content=_json(manifest))
+
+
+def python_unless_set(config: Mapping[str, Any]) -> dict[str, str]:
+    """The variables by which jobs find their Python, where an image does not have them."""
+    lines = (config.get("config") or {}).get("Env") or []
+    there = {line.partition("=")[0] for line in lines}
+    return {name: PYTHON for name in PYTHON_VARIABLES if name not in there}
+
+
+def variables(env: Mapping[str, str]) -> dict[str, str]:
+    """The user's, and those by which jobs find their Python.
+
+    Raise `ConfigError` for a variable that has to stay as it is.
+    """
     for name in env:
         if name in PROTECTED:
             raise ConfigError(
                 f"{name} of the image has to stay as it is",
                 why="EMR Serverless starts Spark by it",
-                fix="set it for jobs: spark.emr-serverless.driverEnv.JAVA_HOME and"
-                " spark.executorEnv.JAVA_HOME in [tool.packager.conf]"
+                fix="name the home of another JDK with `java` of [tool.packager.image]: jobs are"
+                " told of it by Spark properties"
                 if name == "JAVA_HOME"
                 else "remove it from `env` of [tool.packager.image]",
             )
@@ -116,7 +145,10 @@ def _with_variables(lines: Sequence[str], env: Mapping[str, str]) -> list[str]:
                 why="it is the Python that has the project's packages",
                 fix="remove it from `env` of [tool.packager.image]",
             )
-    new = {**env, **dict.fromkeys(PYTHON_VARIABLES, PYTHON)}
+    return {**env, **dict.fromkeys(PYTHON_VARIABLES, PYTHON)}
+
+
+def _with_variables(lines: Sequence[str], new: Mapping[str, str]) -> list[str]:
     kept = [line for line in lines if line.partition("=")[0] not in new]
     return [*kept, *(f"{name}={value}" for name, value in new.items())]
 

@@ -72,6 +72,17 @@ class Place:
 def place(
     registry: Registry, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
+    other = Image(**{**vars(BASE), "architecture": "arm64"})
+    return place_of(registry, index, tmp_path, monkeypatch, BASE, other)
+
+
+def place_of(
+    registry: Registry,
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *bases: Image,
+) -> Place:
     config = tmp_path / "docker"
     config.mkdir()
     entry = {"username": registry.user, "password": registry.password}
@@ -81,7 +92,7 @@ def place(
     login = Login(user=registry.user, password=registry.password)
     client = registry_client({"SSL_CERT_FILE": str(registry.authority)}, logins=lambda _: login)
     name = f"{registry.host}/bases/{tmp_path.name.lower()}"
-    push_image(client, f"{name}:all", BASE, Image(**{**vars(BASE), "architecture": "arm64"}))
+    push_image(client, f"{name}:all", *bases)
     index.wheel("fruit")
     root = make_project(tmp_path / "project", dependencies=("fruit",))
     return Place(registry=registry, client=client, base=f"{name}:all", project=root)
