@@ -151,7 +151,7 @@ def test_the_whole_way_is_as_the_readme_shows_it(
 
 def sources(policy: dict[str, Any]) -> list[str]:
     """For whom EMR Serverless may pull."""
-    found = []
+    found: list[str] = []
     for statement in policy["Statement"]:
         for keys in statement.get("Condition", {}).values():
             said = keys.get("aws:SourceArn", [])
