@@ -67,6 +67,8 @@ class ImageFacts:
     own: int
     """Number of the first layer that is not the base's; 0 where no base is known."""
     base: BaseFacts | None
+    layer_sizes: tuple[int, ...] = ()
+    """Bytes of each layer, as `size` counts them."""
     read: bool = True
     """Whether its layers were looked into; else there is no tree."""
 
@@ -166,6 +168,7 @@ def observe(
         attested=image.attested,
         own=own,
         base=base_facts,
+        layer_sizes=tuple(layer.size for layer in image.layers),
     )
 
 
@@ -182,6 +185,7 @@ def observe_documents(image: OciImage, *, name: str) -> ImageFacts:
         attested=image.attested,
         own=0,
         base=None,
+        layer_sizes=tuple(layer.size for layer in image.layers),
         read=False,
     )
 

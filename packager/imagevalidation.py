@@ -61,7 +61,7 @@ def validate_image(
     """
     if trial is not None:
         _require_runnable(named, kind)
-    facts = _observed(named, target, base=base, source=source, shelf=shelf)
+    facts = observed(named, target, base=base, source=source, shelf=shelf)
     subject = Subject(facts=facts, target=target, kind=kind)
     report = check_image(subject)
     if trial is not None and facts.read:
@@ -113,9 +113,10 @@ def plan_of(subject: Subject, image: str) -> Plan:
     )
 
 
-def _observed(
+def observed(
     named: str, target: Target, *, base: str | None, source: ImageSource, shelf: Shelf
 ) -> ImageFacts:
+    """The image, beside its base where that is known; its documents alone if they say enough."""
     platform = target.arch.oci_platform
     own = f"{target.release.base_image}:latest" if target.release.base_image else None
     with contextlib.ExitStack() as stack:

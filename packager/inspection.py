@@ -352,9 +352,9 @@ def inspection_text(inspection: Inspection) -> str:
     return "\n\n".join(
         (
             inspection.subject,
-            _table(("layer", "archive", "unpacked", "files"), "<>>>", layers),
-            _table(("package", "unpacked", "share", "files", "", "layer"), "<>>><<", packages),
-            _table(("unpacked", "largest files"), "><", files),
+            table(("layer", "archive", "unpacked", "files"), "<>>>", layers),
+            table(("package", "unpacked", "share", "files", "", "layer"), "<>>><<", packages),
+            table(("unpacked", "largest files"), "><", files),
         )
     )
 
@@ -370,14 +370,15 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def _table(head: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> str:
-    table = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+def table(head: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> str:
+    """Columns of text, aligned as `format` says for each: `<` or `>`."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
             f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
         ).rstrip()
-        for row in table
+        for row in lines
     )
 
 
@@ -514,7 +515,7 @@ def comparison_text(comparison: Comparison) -> str:
     ]
     packages = "package is" if comparison.same == 1 else "packages are"
     differences = (
-        _table(("", "package", "version", "unpacked", "files"), "<<<>>", rows)
+        table(("", "package", "version", "unpacked", "files"), "<<<>>", rows)
         if rows
         else "no package differs"
     )
@@ -522,7 +523,7 @@ def comparison_text(comparison: Comparison) -> str:
         (
             f"{before.subject} -> {after.subject}",
             differences,
-            _table(("total", "before", "after", ""), "<>>>", totals),
+            table(("total", "before", "after", ""), "<>>>", totals),
             f"{comparison.same} {packages} the same",
         )
     )

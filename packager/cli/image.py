@@ -7,6 +7,7 @@ import typer
 
 from packager.cli.image_build import build
 from packager.cli.image_eject import eject
+from packager.cli.image_inspect import inspect
 from packager.cli.options import (
     Arch,
     Format,
@@ -26,6 +27,7 @@ from packager.errors import ConfigError, ExitCode
 image = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 image.command("build")(build)
 image.command("eject")(eject)
+image.command("inspect")(inspect)
 
 
 @image.callback()

@@ -127,6 +127,7 @@ def _made(
     """The images of one record, put where they belong and written into it."""
     from packager.adapters import image_maker
     from packager.imagebuild.assembly import python_unless_set
+    from packager.imagebuild.foundation import size_told
     from packager.imagebuild.options import image_options, image_roles
     from packager.imagebuild.tags import reference
     from packager.imagemaking import Workshop, make_image, own_layers, record_image
@@ -163,6 +164,8 @@ def _made(
                 )
                 env = python_unless_set(below.image.config)
                 made = make_image(found, target, below, options, (), role=role, env=env)
+            if near := size_told(made.image.size):
+                console.warn(near)
             digest = made.image.manifest.digest
             tag = reference(order.push, found.record, digest, alone=order.alone, role=role)
             put = maker.push(made, tag) if order.push else maker.load(made, tag)

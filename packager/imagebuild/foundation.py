@@ -7,8 +7,12 @@ from typing import Any, Final
 
 from packager.errors import ConfigError
 from packager.manifests import Descriptor
+from packager.releases import limits
 
 USERS: Final = frozenset(("hadoop", "hadoop:hadoop"))
+GB: Final = 10**9
+NEAR: Final = 0.9
+"""Of the limit."""
 ZSTD: Final = "zstd"
 UNCOMPRESSED: Final = (
     "application/vnd.oci.image.layer.v1.tar",
@@ -84,6 +88,22 @@ def require_usable(base: BaseImage, platform: str) -> None:
                 fix="push it again with gzip: docker buildx build"
                 " --output type=image,compression=gzip,force-compression=true,push=true",
             )
+
+
+def size_told(size: int) -> str:
+    """What is to be said of an image of `size` bytes, compressed; empty where it is far from large.
+
+    Raise `ConfigError` for one that EMR Serverless does not take.
+    """
+    limit = limits().image_gb
+    fix = "see what takes the room: packager inspect; and `slim` in [tool.packager]"
+    if size > limit * GB:
+        raise ConfigError(
+            f"the image has {size / GB:.1f} GB", why=f"images may have {limit} GB", fix=fix
+        )
+    if size > NEAR * limit * GB:
+        return f"The image has {size / GB:.1f} GB, and {limit} GB is the most it may have; {fix}"
+    return ""
 
 
 def _not_usable(name: str, why: str) -> ConfigError:

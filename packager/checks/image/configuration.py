@@ -132,7 +132,7 @@ def size(subject: Subject) -> Iterator[Finding]:
     limit_gb = limits().image_gb
     limit = limit_gb * GB
     facts = subject.facts
-    fix = "see what its layers add: docker history; delete in the RUN that makes"
+    fix = "see what its layers add: packager image inspect; delete in the RUN that makes"
     why = f"images may have {limit_gb} GB"
     if facts.size > limit:
         yield subject.finding("IMG006", f"it has {facts.size / GB:.1f} GB", why=why, fix=fix)
