@@ -32,9 +32,9 @@ OWNER: Final = "123456789012"
 REGION: Final = "us-east-1"
 CHUNK: Final = 1 << 18
 
-Kind = Literal["reset", "stall", "slow", "answer", "corrupt", "unheard"]
+Kind = Literal["reset", "stall", "slow", "answer", "corrupt", "unheard", "late"]
 """Closed at once in the middle of the body; not read on; read at a crawl; refused with `code`; a
-bit turned; done, with the answer lost."""
+bit turned; done, with the answer lost; read when `until` holds, after requests of others."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Fault:
     seconds: float = 0
     after: int = 0
     """Requests of this sort that go well before."""
+    until: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +253,9 @@ class Handler(BaseHTTPRequestHandler):
             # S3 refuses without reading on, where the reason is in the headers.
             self.close_connection = True
             return b""
+        if fault and fault.kind == "late":
+            with self.s3.idle:
+                assert self.s3.idle.wait_for(fault.until, 60)
         if not whole:
             self.break_off(fault)
         chunk = min(CHUNK, max(1, whole // 4)) if fault else CHUNK

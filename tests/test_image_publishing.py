@@ -101,11 +101,15 @@ class Registry:
         self.tags: dict[str, str] = {}
         self.pushed: list[str] = []
         self.told: str | None = ""
+        self.blobs: set[str] = set()
 
     def find(self, reference: Reference) -> Descriptor | None:
         if reference.tag not in self.tags:
             return None
         return Descriptor(media_type="", digest=self.tags[reference.tag], size=1)
+
+    def has_blob(self, reference: Reference, digest: str) -> bool:
+        return str(reference.at(digest)) in self.blobs
 
     def push(
         self, reference: Reference, content: ImageContent, moved: Callable[[int], None]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from packager.adapters.imagesources.chosen import ChosenImages
     from packager.imagetrial import ImageTrial
     from packager.layershelf import Shelf
+    from packager.settings import Settings
 
 
 def connect(
@@ -110,17 +111,20 @@ def image_sources(
 
 
 def image_maker(
-    cache_dir: str | None, *, root: Path, env: Mapping[str, str], say: Callable[[str], None]
+    settings: "Settings", *, root: Path, env: Mapping[str, str], say: Callable[[str], None]
 ) -> "ImageMaker":
     """What images are made with: registries, an engine, and the store. The project is at `root`."""
+    from packager.adapters.aws.ecr import logins_to
+    from packager.adapters.aws.session import open_session
     from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.registry.client import registry_client
     from packager.adapters.store import Store
 
-    store = Store(root=store_root(cache_dir), fetcher=_fetcher(root, env), say=say)
-    images, shelf = image_sources(cache_dir, env=env, say=say)
+    store = Store(root=store_root(settings.cache_dir), fetcher=_fetcher(root, env), say=say)
+    images, shelf = image_sources(settings.cache_dir, env=env, say=say)
+    logins = logins_to(lambda: open_session(settings, env), env)
     return ImageMaker(
-        client=registry_client(env),
+        client=registry_client(env, logins=logins),
         store=store,
         images=images.engine,
         shelf=shelf,

@@ -136,7 +136,7 @@ def _made(
     target = target_of(found.record, settings)
     platform = target.arch.oci_platform
     name = order.base_file or settings.image_for(target)
-    maker = image_maker(settings.cache_dir, root=root, env=os.environ, say=console.say)
+    maker = image_maker(settings, root=root, env=os.environ, say=console.say)
     recorded: tuple[RecordedImage, ...] = ()
     with (
         tempfile.TemporaryDirectory(prefix="packager-") as folder,

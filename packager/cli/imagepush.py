@@ -1,18 +1,14 @@
 """`packager image push`: an image to ECR."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from packager.cli.options import Arch, Json, Profile, Quiet, Region, settings_of
 from packager.console import Console
 from packager.errors import ConfigError
-
-if TYPE_CHECKING:
-    from packager.publishing.repositories import RepositorySettings
 
 
 def push(
@@ -44,6 +40,7 @@ def push(
     from packager.adapters.aws.ecr import ecr_of, pusher_of, repository_of
     from packager.adapters.aws.session import open_session
     from packager.adapters.imagesources.engine import EngineImages
+    from packager.cli.ecr import wanted_repository
     from packager.cli.meter import meter
     from packager.imagevalidation import opened
     from packager.layershelf import Shelf
@@ -57,7 +54,7 @@ def push(
     flags = {"region": region, "profile": profile, "arch": arch}
     project, settings = settings_of(None, flags, required=False)
     where = project.root if project else Path.cwd()
-    wanted, lifecycle = _wanted(settings.ecr, where)
+    wanted, lifecycle = wanted_repository(settings, where)
     place = to or wanted.repository
     if place is None:
         raise ConfigError(
@@ -124,24 +121,3 @@ def push(
         from dataclasses import asdict
 
         console.document([asdict(one) for one in pushed])
-
-
-def _wanted(
-    table: Mapping[str, Any], root: Path
-) -> "tuple[RepositorySettings, Mapping[str, Any] | None]":
-    """What [tool.packager.ecr] says, and the lifecycle policy that it leads to."""
-    from packager.publishing.repositories import lifecycle_of, parse_repository_settings
-
-    wanted = parse_repository_settings(table, str(root / "pyproject.toml"))
-    text = None
-    if wanted.lifecycle is not None:
-        path = root / wanted.lifecycle
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{path} can not be read",
-                why=str(error),
-                fix="correct `lifecycle` in [tool.packager.ecr]",
-            ) from error
-    return wanted, lifecycle_of(wanted, text)

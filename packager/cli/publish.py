@@ -24,10 +24,11 @@ from packager.console import Console
 from packager.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from packager.publishing.calls import Call
     from packager.publishing.publication import Published
+    from packager.publishing.recordedimages import Placed
     from packager.publishing.store import Sent
 
 
@@ -59,6 +60,18 @@ def publish(
         list[str] | None,
         typer.Option("--tag", metavar="KEY=VALUE", help="Tag of objects; may be repeated."),
     ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option(
+            "--repository", metavar="NAME[:TAG]", help="Where images go in ECR, if there are any."
+        ),
+    ] = None,
+    application: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--application", metavar="ID", help="Who may pull them: ID, ARN, or `all`; repeatable."
+        ),
+    ] = None,
     waive: Waive = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print every call it would make; change nothing.")
@@ -66,14 +79,16 @@ def publish(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Upload what was packed to S3, under names made of its content.
+    """Upload what was packed to S3, and its images to ECR.
 
-    Prints the URI of each record on standard output. What is there already is not sent again.
+    Names in S3 are made of the content. Prints the URI of each record on standard output. What is
+    there already is not sent again.
     """
+    from packager.cli.ecr import destination
     from packager.cli.meter import meter
     from packager.publishing.options import object_options
     from packager.publishing.places import parse_place
-    from packager.publishing.publication import planned, prepare
+    from packager.publishing.publication import planned, prepare, require_regions, with_images
     from packager.publishing.publication import publish as run_publish
     from packager.recorded import fitting_records
 
@@ -98,7 +113,9 @@ def publish(
             fix='add s3-uri = "s3://bucket/jobs" to [tool.packager], or use --s3-uri',
         )
     options, place = object_options(settings), parse_place(settings.s3_uri)
-    folder = Path.cwd() if project is None else project.root / settings.out
+    root = Path.cwd() if project is None else project.root
+    folder = root if project is None else root / settings.out
+    to = destination(settings, root, repository, application or ())
     arches = settings.arch if arch else ()
     found = fitting_records(records or (), folder, release=settings.release, arches=arches)
     started = time.monotonic()
@@ -110,19 +127,34 @@ def publish(
         session = open_session(settings, os.environ)
         store = open_s3(session, options)
         ready = prepared.result()
+    with_image = [one.record for one in ready if one.record.images]
     if dry_run:
-        _show_calls(planned(ready, store, session.region), console)
+        calls: tuple[Call, ...] = ()
+        if with_image:
+            from packager.cli.publish_images import planned_calls
+
+            calls, images = planned_calls(with_image, session, to, console)
+            ready = with_images(ready, images)
+        _show_calls((*planned(ready, store, session.region), *calls), console)
         return
+    require_regions(ready, store, session.region)
+    placed: dict[str, tuple[Placed, ...]] = {}
+    if with_image:  # before the records, which say where they are
+        from packager.cli.publish_images import bring
+
+        placed = bring(with_image, session, to, console)
+        ready = with_images(ready, {name: [p.image for p in of] for name, of in placed.items()})
     with meter(console) as shown:
         published = run_publish(
             ready,
             store,
-            region=session.region,
             meter=shown,
             encryption=options.encryption,
             warn=console.warn,
         )
-    _show(published, time.monotonic() - started, console)
+    for one in (one for of in placed.values() for one in of):
+        console.say(one.line())
+    _show(published, placed, time.monotonic() - started, console)
 
 
 def _show_calls(calls: "Sequence[Call]", console: Console) -> None:
@@ -136,20 +168,27 @@ def _show_calls(calls: "Sequence[Call]", console: Console) -> None:
         console.data(str(call))
 
 
-def _show(published: "tuple[Published, ...]", elapsed_s: float, console: Console) -> None:
+def _show(
+    published: "tuple[Published, ...]",
+    placed: "Mapping[str, Sequence[Placed]]",
+    elapsed_s: float,
+    console: Console,
+) -> None:
     unique = {sent.item.place: sent for one in published for sent in one.sent}
     for sent in unique.values():
         state = "there already" if sent.present else _told(sent)
         console.say(f"{sent.item.digests.size / 1e6:9.2f} MB  {sent.item.place.uri}  {state}")
     new = [sent for sent in unique.values() if not sent.present]
-    size = sum(sent.sent for sent in new)
-    if new:
+    pushed = [one for of in placed.values() for one in of if one.new]
+    size = sum(sent.sent for sent in new) + sum(one.sent for one in pushed)
+    if new or pushed:
         told = f"Published {len(new)} of {len(unique)} files"
+        told += f" and {len(pushed)} image{'s' if len(pushed) > 1 else ''}" if pushed else ""
         console.say(f"{told}, {size / 1e6:.2f} MB sent, in {elapsed_s:.1f} s")
     else:
         console.say(f"Nothing to send: all {len(unique)} files are there already")
     if console.json:
-        console.document([_document(one) for one in published])
+        console.document([_document(one, placed) for one in published])
         return
     for one in published:
         console.data(one.prepared.document.place.uri)
@@ -159,7 +198,7 @@ def _told(sent: "Sent") -> str:
     return f"resumed after {sent.resumed / 1e6:.2f} MB" if sent.resumed else "sent"
 
 
-def _document(published: "Published") -> dict[str, Any]:
+def _document(published: "Published", placed: "Mapping[str, Sequence[Placed]]") -> dict[str, Any]:
     prepared = published.prepared
     return {
         "record": str(prepared.found.folder / prepared.record.name),
@@ -175,4 +214,5 @@ def _document(published: "Published") -> dict[str, Any]:
             }
             for sent in published.sent
         ],
+        "images": [one.told() for one in placed.get(prepared.record.name, ())],
     }

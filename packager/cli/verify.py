@@ -91,23 +91,12 @@ def _objects(
 
 
 def _image(uri: str, records: "list[Record]", settings: "Settings") -> "Verdict":
-    from packager.adapters.registry.auth import Login, docker_logins
+    from packager.adapters.aws.ecr import logins_to
+    from packager.adapters.aws.session import open_session
     from packager.adapters.registry.client import registry_client
     from packager.publishing.verification import verify_image
     from packager.references import parse_reference
 
-    reference = parse_reference(uri)
-    logins = docker_logins(os.environ)
-    if ".dkr.ecr." in reference.host and logins(reference.host) is None:
-        from packager.adapters.aws.ecr import ecr_of
-        from packager.adapters.aws.session import open_session
-        from packager.publishing.addresses import parse_repository
-
-        address = parse_repository(reference.name)
-        ecr = ecr_of(open_session(settings, os.environ), address)
-
-        def logins(host: str) -> Login | None:
-            return ecr.login(host) if host == reference.host else None
-
+    logins = logins_to(lambda: open_session(settings, os.environ), os.environ)
     client = registry_client(os.environ, logins=logins)
-    return verify_image(reference, records, client.find_manifest)
+    return verify_image(parse_reference(uri), records, client.find_manifest)

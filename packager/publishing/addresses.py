@@ -115,6 +115,12 @@ def _require_usable(name: str, text: str) -> None:
         )
 
 
+def region_of_host(host: str) -> str | None:
+    """Of a registry of ECR; None for every other host."""
+    found = _HOST.fullmatch(host)
+    return found["region"] if found else None
+
+
 def repository_of_arn(arn: str, uri: str) -> Repository:
     """What ECR says of a repository. Raise `ValueError` for what is not of ECR."""
     found = _REPOSITORY_ARN.fullmatch(arn)

@@ -24,6 +24,7 @@ from packager.manifests import (
     parse_manifest,
 )
 from packager.oci import Layer, OciImage
+from packager.references import Reference
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 LEVEL: Final = 6
@@ -38,6 +39,8 @@ class LayerContent:
     chunks: Callable[[], Iterator[bytes]]
     path: Path | None = None
     """Where it is as a file, if it is one."""
+    fetch: Callable[[Path], None] | None = None
+    """Writes it to a path, where that is better than in chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class ImageContent:
     """As in `linux/arm64`."""
     config: Document
     layers: tuple[LayerContent, ...]
+    near: Reference | None = None
+    """A repository that has the layers: its registry may share them."""
 
     @property
     def digest(self) -> str:

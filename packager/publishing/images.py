@@ -55,6 +55,8 @@ class Registry(Protocol):
 
     def find(self, reference: Reference) -> Descriptor | None: ...
 
+    def has_blob(self, reference: Reference, digest: str) -> bool: ...
+
     def push(
         self, reference: Reference, content: ImageContent, moved: Callable[[int], None]
     ) -> int:
@@ -96,7 +98,7 @@ def prepare(
 def tag_for(tag: str, platform: str) -> str:
     """One for each architecture, so that no index is needed."""
     arch = platform.rpartition("/")[2]
-    return tag if tag.endswith(f"-{arch}") else f"{tag}-{arch}"
+    return tag if arch in tag.split("-") else f"{tag}-{arch}"
 
 
 def require_free(registry: Registry, reference: Reference, digest: str, *, immutable: bool) -> bool:

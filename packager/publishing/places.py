@@ -17,6 +17,15 @@ class Place:
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
 
+    @property
+    def folder(self) -> "Place":
+        """Where it lies."""
+        return Place(bucket=self.bucket, key=self.key.rpartition("/")[0])
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
     def arn(self, partition: str) -> str:
         return f"arn:{partition}:s3:::{self.bucket}{'/' if self.key else ''}{self.key}"
 

@@ -3,7 +3,7 @@
 Records go last, so who finds one finds all that it names. Nothing that is there is overwritten.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from packager.publishing.calls import Call, calls_to_look, calls_to_put
 from packager.publishing.digests import Digests, digests_of
 from packager.publishing.places import Place, named_by_content
 from packager.publishing.store import Item, Meter, ObjectStore, Sent
-from packager.record import Artifact, Record, to_text
+from packager.record import Artifact, Record, RecordedImage, to_text
 from packager.recorded import Found
 from packager.sbom import sbom_name
 from packager.settings import Settings
@@ -53,12 +53,34 @@ def prepare(found: Sequence[Found], place: Place, settings: Settings) -> tuple[P
     Raise `ValidationFailedError` for what must not be used, `ConfigError` for what is not there or
     is not what the record describes. Nothing is asked of AWS.
     """
-    records = [replace(f.record, report=_passed(f.record, settings).to_json()) for f in found]
+    records = [replace(f.record, report=passed(f.record, settings).to_json()) for f in found]
     known: dict[Path, Digests] = {}
     return tuple(
         _prepared(replace(one, record=record), place, known)
         for one, record in zip(found, records, strict=True)
     )
+
+
+def with_images(
+    prepared: Sequence[Prepared], images: Mapping[str, Sequence[RecordedImage]]
+) -> tuple[Prepared, ...]:
+    """The same, with where images are, by the records' names: another document for each."""
+    return tuple(
+        replace(one, record=record, document=document)
+        for one in prepared
+        for record, document in [
+            _documented(
+                replace(one.record, images=tuple(images.get(one.record.name, one.record.images))),
+                one.document.place.folder,
+            )
+        ]
+    )
+
+
+def require_regions(prepared: Sequence[Prepared], store: ObjectStore, region: str) -> None:
+    """Raise `CommandError` for a bucket elsewhere than the jobs, before anything is sent."""
+    for bucket in _by_bucket(prepared):
+        _require_region(store, bucket, region)
 
 
 def planned(prepared: Sequence[Prepared], store: ObjectStore, region: str) -> tuple[Call, ...]:
@@ -75,7 +97,6 @@ def publish(
     prepared: Sequence[Prepared],
     store: ObjectStore,
     *,
-    region: str,
     meter: Meter,
     encryption: str | None,
     warn: Callable[[str], None],
@@ -85,8 +106,6 @@ def publish(
     `encryption` is what is asked for. Raise `CommandError` where it ends before all is there; the
     next run goes on from there.
     """
-    for bucket in _by_bucket(prepared):
-        _require_region(store, bucket, region)
     done = _put({i.place: i for p in prepared for i in p.artifacts}, store, meter)
     done |= _put({p.document.place: p.document for p in prepared}, store, meter)
     for sent in done.values():
@@ -99,7 +118,11 @@ def publish(
     )
 
 
-def _passed(record: Record, settings: Settings) -> Report:
+def passed(record: Record, settings: Settings) -> Report:
+    """What the checks said, with the waivers of now.
+
+    Raise `ValidationFailedError` where it did not pass, or was never judged.
+    """
     if not record.report:
         raise ValidationFailedError(
             f"{record.name} says of no check that it was made",
@@ -132,10 +155,19 @@ def _prepared(found: Found, place: Place, known: dict[Path, Digests]) -> Prepare
     record = replace(
         record, locations={**locations, bill.name: item.place.uri}, checksums=checksums
     )
-    # Its own location can not be in it: that is made of its content.
-    document = _document(record.name, to_text(record).encode(), place)
-    record = replace(record, locations={**record.locations, record.name: document.place.uri})
+    record, document = _documented(record, place)
     return Prepared(found=found, record=record, artifacts=tuple(items), document=document)
+
+
+def _documented(record: Record, place: Place) -> tuple[Record, Item]:
+    """The record as it is kept here, and as it is published: that lacks its own location.
+
+    For that is made of its content.
+    """
+    known = {name: uri for name, uri in record.locations.items() if name != record.name}
+    record = replace(record, locations=known)
+    document = _document(record.name, to_text(record).encode(), place)
+    return replace(record, locations={**known, record.name: document.place.uri}), document
 
 
 def _item(found: Found, artifact: Artifact, place: Place, known: dict[Path, Digests]) -> Item:

@@ -29,6 +29,8 @@ class RepositorySettings:
     expire_untagged_days: int | None = None
     lifecycle: str | None = None
     """File with a lifecycle policy, relative to the project."""
+    applications: tuple[str, ...] = ()
+    """Who may pull, for `packager publish`: IDs or ARNs, or `all` of the account."""
 
 
 def parse_repository_settings(table: Mapping[str, Any], where: str) -> RepositorySettings:
@@ -46,11 +48,14 @@ def parse_repository_settings(table: Mapping[str, Any], where: str) -> Repositor
                 form = "a number of days"
             case "encryption":
                 fits, form = value in KINDS, f"one of {', '.join(KINDS)}"
+            case "applications":
+                fits = isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+                form = "a list of texts"
             case _:
                 fits, form = isinstance(value, str) and bool(value), "a text"
         if not fits:
             raise _wrong(where, key, f"it takes {form}, not {value!r}", "correct it")
-        values[known[key]] = value
+        values[known[key]] = tuple(value) if isinstance(value, list) else value
     wanted = RepositorySettings(**values)
     if wanted.kms_key and wanted.encryption == "AES256":
         raise _wrong(where, "kms-key", "encryption is AES256", 'write encryption = "KMS"')

@@ -11,6 +11,9 @@ import pytest
 
 from packager.adapters.aws import ecr as adapter
 from packager.adapters.registry.auth import Login
+from packager.policies.people import pusher
+from packager.policies.scope import Repository, Scope
+from tests import awsfront
 from tests.command import Command, Outcome
 from tests.images import Image, gzipped, layout, write_layout
 from tests.rig.aws import REGION, Aws, client
@@ -185,6 +188,29 @@ def test_a_dry_run_makes_nothing(ecr: Any, push: Push, name: str, tmp_path: Path
     assert done.out.startswith("linux/amd64 sha256:")
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
         ecr.describe_repositories(repositoryNames=[name])
+
+
+def test_the_pushers_policy_allows_all_that_is_asked(
+    aws: Aws,
+    ecr: Any,
+    push: Push,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+    with awsfront.serve(aws.endpoint) as front:
+        for variable, value in front.environment().items():
+            monkeypatch.setenv(variable, value)
+        for _ in range(2):
+            done = push(image(tmp_path / "one"), name)
+            assert done.code == 0, done.err
+        asked = {f"ecr:{operation}" for operation in front.asked}
+    repository = Repository(account="123456789012", name=name)
+    policy = pusher(Scope(region=REGION, account="123456789012", repository=repository))
+    allowed = {action for statement in policy.statements for action in statement.actions}
+    assert "ecr:DescribeRepositories" in asked
+    assert asked <= allowed
 
 
 # Bad days

@@ -292,6 +292,12 @@ def test_a_file_that_changes_while_it_is_sent_is_noticed(trial: Trial) -> None:
             changed.write(b"changed")
 
     after(trial.s3, "CreateMultipartUpload", 1, change)
+    # The part that changes is refused when all others have come, and nothing is under way.
+    others = (PARTS - 1) * 8 * MIB
+    late = Fault(
+        operation="UploadPart", kind="late", part=PARTS, until=lambda: trial.arrived() == others
+    )
+    trial.s3.faults.append(late)
     done = trial.publish()
     assert done.code == 4
     assert "was changed while it was sent" in done.error[0]

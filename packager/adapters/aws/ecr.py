@@ -3,17 +3,23 @@
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from packager.adapters.aws.failures import code_of, explained
 from packager.adapters.aws.session import Session
-from packager.adapters.registry.auth import Login
-from packager.adapters.registry.client import registry_client
+from packager.adapters.registry.auth import Login, Logins, docker_logins
+from packager.adapters.registry.client import RegistryClient, registry_client
 from packager.adapters.registry.pushes import Pusher
 from packager.errors import ConfigError
-from packager.publishing.addresses import Repository, RepositoryAddress, repository_of_arn
+from packager.publishing.addresses import (
+    Repository,
+    RepositoryAddress,
+    region_of_host,
+    repository_of_arn,
+)
+from packager.publishing.recordedimages import Cloud
 from packager.publishing.repositories import RepositorySettings, creation
 
 FIRST_PAUSE_S = 0.25
@@ -194,6 +200,53 @@ def ecr_of(session: Session, address: RepositoryAddress | None = None) -> Ecr:
 def repository_of(told: Mapping[str, Any]) -> Repository:
     """As DescribeRepositories tells of it."""
     return repository_of_arn(told["repositoryArn"], told["repositoryUri"])
+
+
+def repository_to_be(session: Session, ecr: Ecr, address: RepositoryAddress) -> Repository:
+    """One that is missing, as it will be called. Raise `CommandError` where nobody is known."""
+    account = address.account or session.account()
+    partition = session.sdk.get_partition_for_region(ecr.region)
+    ending = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+    host = address.host or f"{account}.dkr.ecr.{ecr.region}.{ending}"
+    return Repository(
+        partition=partition,
+        region=ecr.region,
+        account=account,
+        name=address.name,
+        uri=f"{host}/{address.name}",
+    )
+
+
+def logins_to(open_: Callable[[], Session], env: Mapping[str, str]) -> Logins:
+    """What `docker login` left; and for ECR, where it left nothing, a password of our own."""
+    stored = docker_logins(env)
+    return lambda host: (
+        stored(host) or (_own_login(open_(), host) if region_of_host(host) else None)
+    )
+
+
+def logins_of(session: Session, env: Mapping[str, str]) -> Logins:
+    """For ECR a password of the session's, for others what `docker login` left."""
+    stored = docker_logins(env)
+    return lambda host: _own_login(session, host) if region_of_host(host) else stored(host)
+
+
+def _own_login(session: Session, host: str) -> Login:
+    region = region_of_host(host)
+    return Ecr(client=session.client("ecr", region=region), region=str(region)).login(host)
+
+
+def cloud_of(session: Session, address: RepositoryAddress | None, client: RegistryClient) -> Cloud:
+    """ECR for the images of records, where `address` is or in the session's Region."""
+    ecr = ecr_of(session, address)
+    return Cloud(
+        repositories=ecr,
+        policies=ecr,
+        wait=pause,
+        registry=Pusher(client=client),
+        repository_of=repository_of,
+        repository_to_be=lambda missing: repository_to_be(session, ecr, missing),
+    )
 
 
 def pusher_of(ecr: Ecr, repository: Repository, env: Mapping[str, str]) -> Pusher:

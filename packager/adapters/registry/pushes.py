@@ -101,6 +101,9 @@ class Pusher:
     def find(self, reference: Reference) -> Descriptor | None:
         return self.client.find_manifest(reference)
 
+    def has_blob(self, reference: Reference, digest: str) -> bool:
+        return self.client.has_blob(reference, digest)
+
     def push(
         self, reference: Reference, content: ImageContent, moved: Callable[[int], None]
     ) -> int:
@@ -111,6 +114,7 @@ class Pusher:
             content.manifest,
             content.config,
             {layer.descriptor: _fetched(layer) for layer in content.layers},
+            mount_from=content.near,
             sent=moved,
         )
         return traffic.uploaded
@@ -120,6 +124,9 @@ def _fetched(layer: LayerContent) -> Fetch:
     def fetch(path: Path) -> Path:
         if layer.path is not None:
             return layer.path
+        if layer.fetch is not None:
+            layer.fetch(path)
+            return path
         with path.open("wb") as file:
             for chunk in layer.chunks():
                 file.write(chunk)
