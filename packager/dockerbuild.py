@@ -148,6 +148,20 @@ def require_stages(text: str, where: Path, stages: Iterable[Stage] = ALWAYS) -> 
             )
 
 
+def unseen_base(output: str, recipe: Recipe) -> PackagerError | None:
+    """What it means that a base could not be had which the engine has; None if it was had."""
+    refused = re.search(r"failed to resolve source metadata|pull access denied", output)
+    if not recipe.base.local or not refused:
+        return None
+    return ConfigError(
+        f"the builder can not have the base image {recipe.base.reference}",
+        why="the engine has it, but the builder that `docker buildx` uses is not the engine's own,"
+        f" and takes images from registries:\n{complaints(output)[-1]}",
+        fix="build with the engine's own, BUILDX_BUILDER=default; or name a base image of a"
+        " registry: --base-image",
+    )
+
+
 def build_failure(output: str, recipe: Recipe) -> PackagerError:
     """What a failed build means. Only failures are read; success is told by exit status."""
     said = failed_step(output)

@@ -35,6 +35,7 @@ from packager.dockerbuild import (
     no_variant,
     pins_text,
     require_stages,
+    unseen_base,
 )
 from packager.environment import environment_layout
 from packager.errors import CommandError, ConfigError, PackagerError
@@ -247,13 +248,14 @@ class BuildKit:
         told = engines.explained(
             "\n".join(complaints(said)), engine, image=recipe.base.reference, platform=platform
         )
-        raise told or build_failure(said, recipe)
+        raise unseen_base(said, recipe) or told or build_failure(said, recipe)
 
     def _base(self, reference: str, target: Target, *, fresh: bool) -> Base:
         """What the base image is now: the engine's own copy, or what its registry has."""
         engine = self._engine()
         arch = target.arch.name
-        with engines.client(engine) as api:
+        look_up = engines.failures(engine, image=reference, doing=f"look up {reference}")
+        with look_up, engines.client(engine) as api:
             local = None if fresh else _local(api, reference)
             if local is not None:
                 return _base_of(local, reference, arch, one_each=not engine.containerd_store)
@@ -270,6 +272,8 @@ class BuildKit:
                 return Base(reference=reference, digest=known, local=False)
             try:
                 with engines.failures(engine, image=reference, doing=f"look up {reference}"):
+                    if engine.name == "Podman":  # which answers "Not Found", whatever it is asked
+                        raise engines.no_image("it looks up no registries", engine, reference)
                     told = api.inspect_distribution(reference)
             except PackagerError:
                 local = _local(api, reference)
@@ -300,11 +304,11 @@ def _only_build(out: Path, recipe: Recipe) -> Path:
 
 
 def _local(api: "APIClient", reference: str) -> Mapping[str, Any] | None:
-    from docker.errors import ImageNotFound
+    from docker.errors import NotFound
 
     try:
         return cast("Mapping[str, Any]", api.inspect_image(reference))
-    except ImageNotFound:
+    except NotFound:
         return None
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from packager.adapters import process
 from packager.adapters.endpoints import DEFAULT_SOCKET, Endpoint, endpoints
+from packager.adapters.tunnel import tunnel
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
 
 if TYPE_CHECKING:  # it takes a quarter of a second to load
@@ -120,11 +121,8 @@ def image_id(env: Mapping[str, str], reference: str) -> str | None:
 def client(engine: Engine, *, timeout_s: int = ANSWER_TIMEOUT_S) -> Iterator["APIClient"]:
     """A connection for one thread; to be opened inside `failures`."""
     knock(engine.endpoint)
-    opened = _client(engine.endpoint, engine.api, timeout_s)
-    try:
+    with _client(engine.endpoint, engine.api, timeout_s) as opened:
         yield opened
-    finally:
-        opened.close()
 
 
 def require_buildx(engine: Engine, env: Mapping[str, str]) -> str:
@@ -215,12 +213,12 @@ def _no_disk(text: str, engine: Engine, image: str, platform: str) -> PackagerEr
     )
 
 
-def _no_image(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
+def no_image(text: str, engine: Engine, image: str, platform: str = "") -> PackagerError:
     del platform
     return ToolError(
         f"the engine does not have the image {image}",
         why=f"{engine.name} at {engine.endpoint.address} says: {_one_line(text)}",
-        fix=f"docker pull {image}",
+        fix=f"{engine.name.lower()} pull {image}",
     )
 
 
@@ -262,13 +260,27 @@ def _ended_at_once(text: str, engine: Engine, image: str, platform: str) -> Pack
     )
 
 
+def _no_builder(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
+    del image, platform
+    return ToolError(
+        "the builder that `docker buildx` starts in a container can not be had",
+        why=f"{engine.name} {engine.version} "
+        + ("would run it" if engine.buildkit else "has no BuildKit of its own")
+        + f": {_one_line(text)}",
+        fix="bring its image there: docker pull moby/buildkit:buildx-stable-1; or build with a"
+        " Docker engine, which has BuildKit built in: DOCKER_HOST, BUILDX_BUILDER=default",
+    )
+
+
 _EXPLANATIONS: Final = {
+    r"moby/buildkit": _no_builder,
     r"exec format error": no_emulation,
     r"no space left on device|disk quota exceeded": _no_disk,
     r"does not match the specified platform|no match for platform": wrong_architecture,
     r"pull access denied|manifest unknown|manifest for .* not found|name unknown|toomanyrequests"
-    r"|no basic auth credentials|failed to resolve reference|failed to do request": _pull_refused,
-    r"no such image|image not known": _no_image,
+    r"|no basic auth credentials|failed to resolve reference|failed to do request"
+    r"|pinging container registry": _pull_refused,
+    r"no such image|image not known": no_image,
     r"container \w+ is not running|no such container": _ended_at_once,
     r"unable to find user|no matching entries in passwd": _no_user,
     r"executable file not found|no such file or directory: unknown": _no_program,
@@ -284,24 +296,20 @@ def _ask(endpoint: Endpoint) -> Engine:
     from docker.errors import APIError, DockerException
     from requests.exceptions import JSONDecodeError, RequestException
 
+    oldest = f"{NEEDED_API[0]}.{NEEDED_API[1]}"
     try:
-        opened = _client(endpoint, f"{NEEDED_API[0]}.{NEEDED_API[1]}", CONNECT_TIMEOUT_S)
-    except (DockerException, OSError) as error:
-        raise _unreachable(endpoint, error) from error
-    try:
-        told = opened.version(api_version=False)
-        _require_recent(told, endpoint)
-        info = opened.info()
-        # docker-py's `ping` keeps the headers to itself.
-        builder = opened.get(f"{opened.base_url}/_ping").headers.get("Builder-Version", "")
+        with _client(endpoint, oldest, CONNECT_TIMEOUT_S) as opened:
+            told = opened.version(api_version=False)
+            _require_recent(told, endpoint)
+            info = opened.info()
+            # docker-py's `ping` keeps the headers to itself.
+            builder = opened.get(f"{opened.base_url}/_ping").headers.get("Builder-Version", "")
     except APIError as error:
         raise _refused(endpoint, error) from error
     except (JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise _not_an_engine(endpoint, repr(error)) from error
     except (DockerException, RequestException, OSError) as error:
         raise _unreachable(endpoint, error) from error
-    finally:
-        opened.close()
     names = " ".join(str(part.get("Name", "")) for part in told.get("Components") or ())
     return Engine(
         endpoint=endpoint,
@@ -316,7 +324,8 @@ def _ask(endpoint: Endpoint) -> Engine:
     )
 
 
-def _client(endpoint: Endpoint, api: str, timeout_s: int) -> "APIClient":
+@contextlib.contextmanager
+def _client(endpoint: Endpoint, api: str, timeout_s: int) -> Iterator["APIClient"]:
     from docker.api.client import APIClient
     from docker.tls import TLSConfig
 
@@ -328,9 +337,30 @@ def _client(endpoint: Endpoint, api: str, timeout_s: int) -> "APIClient":
             ca_cert=str(wanted.ca) if wanted.ca.is_file() else None,
             verify=wanted.verify,
         )
-    return APIClient(
-        base_url=endpoint.address, version=api, timeout=timeout_s, tls=tls, use_ssh_client=True
-    )
+    with _reached(endpoint) as address:
+        opened = APIClient(base_url=address, version=api, timeout=timeout_s, tls=tls)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextlib.contextmanager
+def _reached(endpoint: Endpoint) -> Iterator[str]:
+    """The address under which docker-py reaches it."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    if not endpoint.address.startswith("ssh://"):
+        yield endpoint.address
+        return
+    with tunnel(endpoint.address) as dug:
+        try:
+            yield dug.address
+        except APIError:
+            raise
+        except (DockerException, RequestException, OSError) as error:
+            raise OSError(dug.said() or _root_cause(error)) from error
 
 
 def knock(endpoint: Endpoint) -> None:
@@ -389,12 +419,6 @@ def _no_engine(env: Mapping[str, str]) -> PackagerError:
 def _unreachable(endpoint: Endpoint, error: BaseException) -> PackagerError:
     why = _root_cause(error)
     at = f"{endpoint.address} ({endpoint.origin})" if endpoint.chosen else endpoint.address
-    if "paramiko" in why:
-        return ToolError(
-            f"an engine at {at} needs one more package",
-            why="engines behind ssh are reached through paramiko, which is not installed",
-            fix="pip install 'emr-serverless-packager[ssh]'",
-        )
     if "Permission denied" in why and endpoint.socket is not None:
         return ToolError(
             f"this user may not use the container engine at {at}",
@@ -408,7 +432,12 @@ def _unreachable(endpoint: Endpoint, error: BaseException) -> PackagerError:
             fix="set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem"
             " and key.pem",
         )
-    if endpoint.socket is not None and not endpoint.chosen:
+    if endpoint.address.startswith("ssh://"):
+        machine = endpoint.address.removeprefix("ssh://").partition("/")[0]
+        name, _, port = machine.rpartition(":")
+        told = f"-p {port} {name}" if name and port.isdigit() else machine
+        fix = f"make this work: ssh {told} docker version"
+    elif endpoint.socket is not None and not endpoint.chosen:
         fix = "start it: sudo systemctl start docker"
     elif endpoint.origin == "DOCKER_HOST":
         fix = "correct DOCKER_HOST, or unset it to use the engine of this machine"

@@ -149,6 +149,13 @@ def background(
             _end(child)
 
 
+def attach(argv: Sequence[Argument], *, fd: int, log: Path) -> Callable[[], None]:
+    """Start a program that reads from `fd` and writes to it, and give back what ends it."""
+    with log.open("ab") as sink:
+        child = _start(argv, cwd=None, env=None, fix="", stdin=fd, out=fd, err=sink)
+    return lambda: _end(child)
+
+
 @contextlib.contextmanager
 def terminations_interrupt() -> Iterator[None]:
     """Make SIGTERM and SIGHUP raise KeyboardInterrupt, so that they clean up as Ctrl-C does.

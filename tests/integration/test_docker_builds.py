@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from packager import dockerbuild
+from packager.adapters.engine import client, connect
 from tests.command import Command
 from tests.index import Index, make_sdist, serve
 from tests.integration.test_pack import make_project
@@ -59,11 +61,14 @@ SOURCE = "int twice(int value) { return 2 * value; }\n"
 
 
 @pytest.fixture(scope="session")
-def images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Images to build in, by stage of `compilers.Dockerfile`."""
+def images(
+    base_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, str]]:
+    """Images to build in, by stage of `compilers.Dockerfile`; their layers stay in the cache."""
     nothing = tmp_path_factory.mktemp("context")
     made = {
-        stage: f"packager-tests/{stage}:1" for stage in ("compilers", "small", "bare", "pythonless")
+        stage: f"packager-tests/{stage}:{os.getpid()}"
+        for stage in ("compilers", "small", "bare", "pythonless")
     }
     for stage, name in made.items():
         platforms = "linux/amd64,linux/arm64" if stage == "compilers" else "linux/amd64"
@@ -73,7 +78,8 @@ def images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping
             *("--file", HERE / "compilers.Dockerfile"),
             *("--output", f"type=image,name={name},compression=uncompressed", nothing),
         )
-    return made
+    yield made
+    docker("image", "rm", "--force", *made.values())
 
 
 def docker(*words: str | Path) -> str:
@@ -173,6 +179,19 @@ def without_docker_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return forbid
 
 
+def started(since: float) -> list[str]:
+    """What the engine did with containers of the base image."""
+    image = os.environ["PACKAGER_BASE_IMAGE"]
+    with client(connect(os.environ)) as api:
+        found = api.events(
+            since=int(since),
+            until=int(time.time()) + 1,
+            filters={"type": "container", "image": image},
+            decode=True,
+        )
+        return [event["Action"] for event in found]
+
+
 # What comes out.
 
 
@@ -236,11 +255,18 @@ def test_both_builders_give_the_same_files(
     assert environment(root) == wheels
     assert {"bin/juice", "bin/peel", "etc/fruit.conf"} <= set(wheels)
 
+    since = time.time()
     told = without_docker_command()
     again = packager("pack", "--builder", "docker", cwd=root)
     assert (again.code, again.out) == (0, done.out), again.err
-    assert "Installing" not in again.err
-    assert not told.exists()
+    (root / "shop" / "__init__.py").write_text("X = 2\n", encoding="utf-8")
+    changed = packager("pack", "--builder", "docker", cwd=root)
+    assert changed.code == 0, changed.err
+    assert changed.out != done.out
+    assert environment(root) == wheels
+    assert "Installing" not in again.err + changed.err
+    assert started(since) == []
+    assert not told.exists()  # so that no step of a build ran either
 
 
 def test_offline_nothing_is_built_and_what_is_kept_serves(
@@ -481,7 +507,7 @@ def test_no_engine_is_told_as_what_it_is(
 
 
 def test_an_interrupted_build_leaves_nothing_and_can_be_run_again(
-    place: Place, gateway: str
+    place: Place, gateway: str, images: Mapping[str, str]
 ) -> None:
     with holding(gateway) as (url, asked, release):
         place.sdist(first=f"import urllib.request; urllib.request.urlopen({url!r}).read()")
@@ -498,7 +524,7 @@ def test_an_interrupted_build_leaves_nothing_and_can_be_run_again(
         assert place.left() == []
         assert not list((root / "dist").glob("*"))
         assert docker("image", "ls", "--all", "--quiet", "--no-trunc") == before
-        assert docker("ps", "--quiet", "--filter", "ancestor=packager-tests/compilers:1") == ""
+        assert docker("ps", "--quiet", "--filter", f"ancestor={images['compilers']}") == ""
         release.set()
         both = [
             subprocess.Popen(

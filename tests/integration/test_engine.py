@@ -23,6 +23,7 @@ from packager.adapters.engine import (
     require_buildx,
 )
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
+from tests.command import Command
 
 pytestmark = pytest.mark.tools
 
@@ -137,6 +138,25 @@ def test_sockets_of_every_kind_are_found(env: dict[str, str], tmp_path: Path, so
         engine = connect(env)
     assert engine.name == "Podman"
     assert engine.variables == {"DOCKER_HOST": f"unix://{path}"}
+
+
+def test_an_image_that_podman_has_not_is_to_be_pulled(
+    packager: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can not look into a registry as Docker does."""
+    (tmp_path / "main.py").touch()
+    monkeypatch.setenv("PACKAGER_RELEASE", "emr-7.13.0")
+    podman = playing_well(Components=[{"Name": "Podman Engine"}])
+    missing = {"/some/image:1/json": (404, {"message": "failed to find image some/image:1"})}
+    with playing(tmp_path / "s", {**podman, **missing}) as socket:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+        words = ("pack", "main.py", "--builder", "docker", "--base-image", "some/image:1")
+        done = packager(*words, cwd=tmp_path)
+    assert (done.code, done.error[0], done.error[2]) == (
+        3,
+        "the engine does not have the image some/image:1",
+        "podman pull some/image:1",
+    )
 
 
 @pytest.mark.usefixtures("nothing_here")
@@ -345,6 +365,10 @@ def test_building_needs_the_command_and_its_plugin(env: dict[str, str], tmp_path
                 " denied: requested access to the resource is denied"
             ),
             "the image some:image cannot be pulled",
+        ),
+        (
+            "no such image: docker.io/moby/buildkit:buildx-stable-1: image not known",
+            "the builder that `docker buildx` starts in a container can not be had",
         ),
         (
             "unable to find user hadoop: no matching entries in passwd file",

@@ -158,6 +158,8 @@ def test_an_engine_comes_up_again_after_it_was_killed(second: Engine) -> None:
     os.kill(pid, signal.SIGKILL)
     bring_up(second)
     assert pid_of_daemon(second) not in {None, pid}
+    assert stop(second)
+    assert str(second.data) not in Path("/proc/mounts").read_text(encoding="utf-8")
 
 
 @AS_ROOT
@@ -166,6 +168,7 @@ def test_an_engine_that_cannot_start_says_why(second: Engine) -> None:
     second.settings.write_text("{", encoding="utf-8")
     with pytest.raises(RigError, match="did not start"):
         bring_up(second)
+    assert str(second.data) not in Path("/proc/mounts").read_text(encoding="utf-8")
 
 
 @pytest.mark.docker

@@ -140,6 +140,7 @@ def start(engine: Engine) -> None:
     deadline = time.monotonic() + START_S
     while not answers(engine):
         if daemon.poll() is not None or time.monotonic() > deadline:
+            unmount(engine)
             tail = engine.log.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise RigError(f"the engine did not start:\n{tail}")
         time.sleep(0.1)
@@ -150,6 +151,7 @@ def stop(engine: Engine = MACHINES_OWN) -> bool:
     """Stop the daemon and its containers; False when there was none that the rig had started."""
     pid = pid_of_daemon(engine)
     if pid is None:
+        unmount(engine)
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
@@ -157,7 +159,21 @@ def stop(engine: Engine = MACHINES_OWN) -> bool:
         if time.monotonic() > deadline:
             raise RigError(f"the engine, process {pid}, does not stop: see {engine.log}")
         time.sleep(0.05)
+    unmount(engine)
     return True
+
+
+def unmount(engine: Engine) -> None:
+    """Undo the mount of its own folder that a daemon makes, and leaves behind if it is killed.
+
+    Not the machine's own engine's, whose folder may be a disk.
+    """
+    if engine.networked:
+        return
+    written = str(engine.data).replace("\\", r"\134").replace(" ", r"\040")
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        if line.split()[1] == written:
+            run("umount", engine.data)
 
 
 def forget_the_dead(engine: Engine) -> None:
