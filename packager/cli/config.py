@@ -1,5 +1,9 @@
 """`packager config`: where settings come from."""
 
+from typing import Annotated
+
+import typer
+
 from packager.cli.options import (
     Json,
     ProjectPath,
@@ -8,10 +12,21 @@ from packager.cli.options import (
 from packager.console import Console
 
 
-def config(path: ProjectPath = None, json: Json = False) -> None:
+def config(
+    path: ProjectPath = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON schema of [tool.packager] instead.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show settings and where they come from."""
     from packager.settings import OPTIONS
 
+    if schema:
+        from packager.settingsschema import settings_schema
+
+        Console().document(settings_schema())
+        return
     _, settings = settings_of(path, {})
     rows = [
         (o.name.replace("_", "-"), getattr(settings, o.name), settings.origins[o.name])
