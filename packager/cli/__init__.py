@@ -19,6 +19,8 @@ from packager.cli.init import init
 from packager.cli.jobs import conf
 from packager.cli.pack import pack
 from packager.cli.policy import policy
+from packager.cli.promote import promote
+from packager.cli.prune import prune
 from packager.cli.publish import publish
 from packager.cli.releases import releases
 from packager.cli.repository import repository_policy
@@ -76,6 +78,8 @@ app.command()(validate)
 app.command()(inspect)
 app.command()(publish)
 app.command()(verify)
+app.command()(promote)
+app.command()(prune)
 app.command()(conf)
 app.command()(deploy)
 app.command(context_settings={"ignore_unknown_options": True})(run)

@@ -36,24 +36,37 @@ class Way:
 
 
 def _way(
-    records: Sequence[Record], session: Session, to: Destination | None, console: Console
+    records: Sequence[Record],
+    session: Session,
+    to: Destination | None,
+    console: Console,
+    source: Session | None,
 ) -> Way:
     if to is not None:
         require_region(to, session.region)
     client = registry_client(os.environ, logins=logins_of(session, os.environ))
+    # What is somebody else's is read as whoever may read it.
+    other = client
+    if source is not None:
+        other = registry_client(os.environ, logins=logins_of(source, os.environ))
     return Way(
         records=tuple(records),
         to=to,
         cloud=cloud_of(session, to.address if to else None, client),
-        origins=ImageOrigins(client=client, env=os.environ, say=console.say),
+        origins=ImageOrigins(client=other, env=os.environ, say=console.say),
     )
 
 
 def planned_calls(
-    records: Sequence[Record], session: Session, to: Destination | None, console: Console
+    records: Sequence[Record],
+    session: Session,
+    to: Destination | None,
+    console: Console,
+    *,
+    source: Session | None = None,
 ) -> tuple[tuple[Call, ...], dict[str, tuple[RecordedImage, ...]]]:
     """Of all images that the records name, and what becomes of them; only what reads is asked."""
-    way = _way(records, session, to, console)
+    way = _way(records, session, to, console, source)
     if way.to is not None:
         return planned_images(way.records, way.to, way.cloud, way.origins)
     found = [image for record in way.records for image in record.images if image.reference]
@@ -61,10 +74,15 @@ def planned_calls(
 
 
 def bring(
-    records: Sequence[Record], session: Session, to: Destination | None, console: Console
+    records: Sequence[Record],
+    session: Session,
+    to: Destination | None,
+    console: Console,
+    *,
+    source: Session | None = None,
 ) -> dict[str, tuple[Placed, ...]]:
-    """Send the images; by the names of their records."""
-    way = _way(records, session, to, console)
+    """Send the images, which `source` may read; by the names of their records."""
+    way = _way(records, session, to, console, source)
     if way.to is None:
         for record in way.records:
             for image in record.images:

@@ -69,7 +69,7 @@ def with_images(
         replace(one, record=record, document=document)
         for one in prepared
         for record, document in [
-            _documented(
+            documented(
                 replace(one.record, images=tuple(images.get(one.record.name, one.record.images))),
                 one.document.place.folder,
             )
@@ -80,14 +80,14 @@ def with_images(
 def require_regions(prepared: Sequence[Prepared], store: ObjectStore, region: str) -> None:
     """Raise `CommandError` for a bucket elsewhere than the jobs, before anything is sent."""
     for bucket in _by_bucket(prepared):
-        _require_region(store, bucket, region)
+        require_bucket(store, bucket, region)
 
 
 def planned(prepared: Sequence[Prepared], store: ObjectStore, region: str) -> tuple[Call, ...]:
     """The calls of `publish`, for which it is only asked what is there."""
     calls: list[Call] = []
     for bucket, items in _by_bucket(prepared).items():
-        _require_region(store, bucket, region)
+        require_bucket(store, bucket, region)
         calls += calls_to_look(bucket, items)
         calls += [c for i in items if store.find(i.place) is None for c in calls_to_put(i)]
     return tuple(calls)
@@ -155,11 +155,11 @@ def _prepared(found: Found, place: Place, known: dict[Path, Digests]) -> Prepare
     record = replace(
         record, locations={**locations, bill.name: item.place.uri}, checksums=checksums
     )
-    record, document = _documented(record, place)
+    record, document = documented(record, place)
     return Prepared(found=found, record=record, artifacts=tuple(items), document=document)
 
 
-def _documented(record: Record, place: Place) -> tuple[Record, Item]:
+def documented(record: Record, place: Place) -> tuple[Record, Item]:
     """The record as it is kept here, and as it is published: that lacks its own location.
 
     For that is made of its content.
@@ -236,7 +236,8 @@ def _put(items: dict[Place, Item], store: ObjectStore, meter: Meter) -> dict[Pla
     return dict(zip(items, sent, strict=True))
 
 
-def _require_region(store: ObjectStore, bucket: str, region: str) -> None:
+def require_bucket(store: ObjectStore, bucket: str, region: str) -> None:
+    """Raise `CommandError` for one that is elsewhere than the jobs, or can not be used."""
     # User Guide, "Configuring VPC access": without a VPC, jobs reach S3 of their own Region only.
     found = store.region_of(bucket)
     if found not in {None, region}:

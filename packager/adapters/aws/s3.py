@@ -28,6 +28,13 @@ CORRUPTED: Final = frozenset(
 )
 TAKEN: Final = "PreconditionFailed"
 CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+NO_COPY: Final = frozenset(
+    ["AccessDenied", "NoSuchBucket", "NoSuchKey", "InvalidRequest", "NotImplemented"]
+)
+"""Reasons that need not hold for who reads and writes himself: rights of another account, a bucket
+of another partition, a store that can not copy."""
+LARGEST_COPY: Final = 5 << 30
+"""Bytes of one CopyObject (S3 User Guide, "Copying, moving, and renaming objects")."""
 PIECE: Final = 1 << 18
 TRIES: Final = 4
 """Of what the SDK does not try again by itself: corrupted parts, conflicts."""
@@ -139,6 +146,31 @@ class S3:
                 fix=f"get the permission {self.may('GetObject', item.place)}",
             )
         return sent
+
+    def copy(self, source: Place, item: Item) -> bool:
+        """Have S3 copy an object, if nothing is there; False where it does not do that itself."""
+        from botocore.exceptions import ClientError
+
+        if item.digests.size > LARGEST_COPY:
+            return False
+        with self.writing(item):
+            try:
+                self.client.copy_object(
+                    **self.address(item.place),
+                    **{**self.kept(item), "Tagging": urlencode(self.options.tags)},
+                    CopySource={"Bucket": source.bucket, "Key": source.key},
+                    MetadataDirective="REPLACE",
+                    TaggingDirective="REPLACE",
+                    ChecksumAlgorithm="SHA256",
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                code = code_of(error)
+                if code in NO_COPY:
+                    return False
+                if code != TAKEN:  # by somebody else meanwhile: what it holds is looked at next
+                    raise
+        return True
 
     def _put_whole(self, item: Item, meter: Meter) -> Sent:
         from botocore.exceptions import ClientError
