@@ -233,6 +233,18 @@ def _backend_words(lines: list[str]) -> list[str]:
     return [*words[: traced[0]], words[-1]] if traced and traced[0] else words
 
 
+def engine_words(output: str) -> str:
+    """Of a failed build, what tells of the engine and not of what was built."""
+    told = [line for line in failed_step(output) if _ENGINES_FAULT.search(line)]
+    return "\n".join((*told, *complaints(output)))
+
+
+_ENGINES_FAULT: Final = re.compile(
+    r"^exec \S+: exec format error$|no space left on device|disk quota exceeded", re.IGNORECASE
+)
+"""The first is of the kernel, before a step began; a compiler may say it of what it has built."""
+
+
 def complaints(output: str) -> list[str]:
     """What BuildKit itself says of the failure, or the end of all it said."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]

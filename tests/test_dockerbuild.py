@@ -14,9 +14,11 @@ from packager.dockerbuild import (
     Stage,
     arguments,
     build_failure,
+    engine_words,
     failed_step,
     pins_text,
     require_stages,
+    unseen_base,
 )
 from packager.errors import CommandError, ConfigError, PackagerError
 from packager.releases import find_release, known_releases
@@ -137,6 +139,35 @@ def output(*lines: str, step: str = "8") -> str:
 def test_the_failed_step_s_own_words_are_found() -> None:
     assert failed_step(output("one", "  two  ", "")) == ["one", "  two"]
     assert failed_step("ERROR: failed to solve: nothing ran\n") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("exec /bin/sh: exec format error", True),
+        ("cc1: fatal error: x.o: No space left on device", True),
+        ("./configure: ./conftest: cannot execute: exec format error", False),
+        ("bash: gcc: no such image", False),
+    ],
+)
+def test_what_a_step_says_of_the_engine_is_told_from_what_it_says_of_itself(
+    line: str, told: bool
+) -> None:
+    assert (line in engine_words(output(line)).splitlines()) == told
+
+
+def test_a_builder_that_does_not_see_the_engines_image_is_told() -> None:
+    own = replace(RECIPE, base=replace(RECIPE.base, local=True))
+    said = (
+        "ERROR: failed to solve: registry.example/spark:7: failed to resolve source metadata for"
+        " registry.example/spark:7: failed to do request\n"
+    )
+    error = unseen_base(said, own)
+    assert error is not None
+    assert error.what == "the builder can not have the base image registry.example/spark:7"
+    assert "failed to do request" in error.why
+    assert unseen_base(said, RECIPE) is None  # it had to come from there
+    assert unseen_base(output("error: x"), own) is None
 
 
 def failure(*lines: str) -> PackagerError:

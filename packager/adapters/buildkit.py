@@ -31,7 +31,7 @@ from packager.dockerbuild import (
     Stage,
     arguments,
     build_failure,
-    complaints,
+    engine_words,
     no_variant,
     pins_text,
     require_stages,
@@ -246,7 +246,7 @@ class BuildKit:
             said = masked(done.stderr, secrets.values)
         platform = recipe.target.arch.oci_platform
         told = engines.explained(
-            "\n".join(complaints(said)), engine, image=recipe.base.reference, platform=platform
+            engine_words(said), engine, image=recipe.base.reference, platform=platform
         )
         raise unseen_base(said, recipe) or told or build_failure(said, recipe)
 

@@ -183,8 +183,13 @@ def explained(
 
 
 def no_emulation(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
-    del image
     arch = platform.rpartition("/")[2] or "this architecture"
+    if arch == engine.arch:
+        return ConfigError(
+            f"the programs of the image {image} are not for {platform}",
+            why=_one_line(text),
+            fix="choose another with --base-image",
+        )
     return ToolError(
         f"the engine cannot run {platform or 'this platform'}",
         why=f"its machine is {engine.arch} and emulates nothing: {_one_line(text)}",

@@ -1,6 +1,7 @@
 """packager beside its peers on one reference set, all in one run. Nothing timed is asserted.
 
-    python -m tests.bench [--runs N] [--work DIR] [--wheels DIR] [--network] [--markdown] [--curve]
+    python -m tests.bench [--runs N] [--only TEXT] [--work DIR] [--wheels DIR] [--network]
+                          [--markdown] [--curve]
 
 Every round runs every row once, so that the noise of the machine hits all alike, and no run is left
 out. Wheels, environments and warm caches are made before anything is timed.
@@ -27,6 +28,7 @@ from typing import Final
 from uv import find_uv_bin
 
 from tests.bench.curve import curve
+from tests.rig import parts, stand_in
 
 REFERENCE: Final = Path(__file__).with_name("reference.txt")
 RELEASE: Final = "emr-7.13.0"
@@ -78,7 +80,8 @@ def main() -> None:
             print(curve(work, measure))
             return
         _set_up(wheels)
-        results = _run(_rows(wheels, network=options.network), options.runs)
+        rows = [r for r in _rows(wheels, network=options.network) if options.only in r.name]
+        results = _run(rows, options.runs)
         print(_table(results, markdown=options.markdown))
         print(f"load at the end: {os.getloadavg()[0]:.1f}")
 
@@ -89,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder on a disk [a temporary one]")
     parser.add_argument("--wheels", type=Path, help="folder of wheels to reuse, or to fill")
     parser.add_argument("--network", action="store_true", help="run the rows that download too")
+    parser.add_argument("--only", default="", help="only rows whose names have it, as `builder`")
     parser.add_argument("--curve", action="store_true", help="sets of 30 to 300 distributions")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
     options = parser.parse_args()
@@ -172,12 +176,20 @@ def _pack(
     project: str = "project",
     store: str = "store",
     uv: str = "UV_CACHE_DIR=$PWD/uv-cache",
+    out: str = "",
 ) -> str:
     source = shlex.quote(str(REFERENCE.parents[2]))
     return (
         f"env PYTHONPATH={source} PACKAGER_CLEAN_ROOM=off {uv} {shlex.quote(sys.executable)}"
         f" -m packager pack {project}"
-        f" -q --release {RELEASE} --arch {arch} --cache-dir {store} --out ../dist-{arch}"
+        f" -q --release {RELEASE} --arch {arch} --cache-dir {store} --out ../{out or f'dist-{arch}'}"
+    )
+
+
+def _pack_in_docker(options: str = "") -> str:
+    return (
+        f"{_pack('amd64', out='dist-docker')} --builder docker"
+        f" --base-image {stand_in.image()} {options}"
     )
 
 
@@ -209,6 +221,7 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
     warm = "UV_OFFLINE=1 UV_CACHE_DIR=$PWD/uv-cache"
     only_wheels = "rm -rf store/plans store/resolved store/made store/packed"
     download = "" if network else "downloads; only with --network"
+    engine = parts.lacking()
     return (
         Row(
             key="venv-pack",
@@ -288,6 +301,45 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
             command=_pack("arm64", uv=warm),
             before=f"{only_wheels}; rm -rf dist-arm64",
             archive="dist-arm64/*-environment-*.tar.gz",
+        ),
+        Row(
+            key="docker",
+            name="packager --builder docker, nothing of it built before",
+            command=_pack_in_docker("--no-cache"),
+            before="rm -rf dist-docker",
+            archive="dist-docker/*-environment-*.tar.gz",
+            missing=engine,
+        ),
+        Row(
+            key="docker-again",
+            name="packager --builder docker, nothing changed",
+            command=_pack_in_docker(),
+            before=":" if engine else _pack_in_docker(),
+            archive="dist-docker/*-environment-*.tar.gz",
+            missing=engine,
+        ),
+        Row(
+            key="docker-changed",
+            name="packager --builder docker, the code changed",
+            command=_pack_in_docker(),
+            before="date +'# %N' >> project/helper.py",
+            archive="dist-docker/*-environment-*.tar.gz",
+            missing=engine,
+        ),
+        Row(
+            key="unpack-docker",
+            name="tar: unpack the docker builder's archive",
+            command="tar -C unpacked -xzf dist-docker/*-environment-*.tar.gz",
+            before="rm -rf unpacked; mkdir unpacked",
+            archive="dist-docker/*-environment-*.tar.gz",
+            missing=engine,
+        ),
+        Row(
+            key="unpack",
+            name="tar: unpack the wheels builder's archive",
+            command="tar -C unpacked -xzf dist-amd64/project-environment-*.tar.gz",
+            before="rm -rf unpacked; mkdir unpacked",
+            archive="dist-amd64/project-environment-*.tar.gz",
         ),
         Row(
             key="cat",
@@ -403,13 +455,15 @@ _RATIOS: Final = (
     ("venv, pip, venv-pack / first pack", "pip", "first"),
     ("venv-pack alone / packager --venv", "venv-pack", "venv"),
     ("uv, venv-pack / first pack", "uv", "first"),
+    ("unpack: docker builder / wheels builder", "unpack-docker", "unpack"),
     ("from nothing: uv pip install / packager", "uv-nothing", "nothing"),
 )
 
 
 def _table(results: Sequence[Result], *, markdown: bool) -> str:
     by_key = {result.row.key: result for result in results}
-    base = by_key["venv-pack"].median
+    peer = by_key.get("venv-pack")
+    timed = {key for key, result in by_key.items() if result.seconds}
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
     head = ("", "seconds", "spread", "venv-pack / this", "peak memory, MB", "archive, MB")
     cells = [
@@ -417,7 +471,7 @@ def _table(results: Sequence[Result], *, markdown: bool) -> str:
             result.row.name,
             f"{result.median:.2f}",
             f"{min(result.seconds):.2f}-{max(result.seconds):.2f}",
-            f"{base / result.median:.1f}",
+            f"{peer.median / result.median:.1f}" if peer else "-",
             f"{'< ' if result.peak_bytes <= own else ''}{result.peak_bytes / MB:.0f}",
             f"{result.archive_bytes / MB:.1f}" if result.archive_bytes else "-",
         )
@@ -439,8 +493,11 @@ def _table(results: Sequence[Result], *, markdown: bool) -> str:
     ratios = [
         f"{label}: {by_key[above].median / by_key[below].median:.2f}"
         for label, above, below in _RATIOS
-        if by_key[above].seconds
+        if {above, below} <= timed
     ]
+    if {"unpack-docker", "unpack"} <= timed:
+        share = by_key["unpack-docker"].archive_bytes / by_key["unpack"].archive_bytes
+        ratios.append(f"archive: docker builder / wheels builder: {share:.3f}")
     left_out = [f"left out: {r.row.name} ({r.row.missing})" for r in results if r.row.missing]
     return "\n".join(["", *lines, "", *ratios, *left_out])
 

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest
 
 from packager import dockerbuild
 from packager.adapters.engine import client, connect
+from tests.archives import elf
 from tests.command import Command
 from tests.index import Index, make_sdist, serve
 from tests.integration.test_pack import make_project
@@ -478,6 +480,42 @@ def test_a_base_image_of_another_architecture(
         2,
         f"the base image {images['bare']} has no linux/arm64 variant",
     )
+
+
+@pytest.fixture
+def alien(place: Place) -> Iterator[str]:
+    """An image for arm64 whose shell nothing here can run."""
+    name = f"packager-tests/alien:{os.getpid()}"
+    program = bytearray(elf())
+    program[18:20] = (22).to_bytes(2, "little")  # `e_machine` of an S/390
+    files = {
+        "etc/passwd": b"root:x:0:0::/:/bin/sh\n",
+        "etc/group": b"root:x:0:\n",
+        "bin/sh": bytes(program),
+    }
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(content), 0o755
+            tar.addfile(info, io.BytesIO(content))
+    engine = connect(os.environ)
+    with client(engine) as api:
+        asked = {"fromSrc": "-", "repo": name, "platform": "linux/arm64"}
+        url = f"{api.base_url}/v{engine.api}/images/create"
+        api.post(url, params=asked, data=data.getvalue()).raise_for_status()
+    yield name
+    docker("image", "rm", "--force", name)
+
+
+def test_an_architecture_that_nothing_emulates_is_told(
+    place: Place, packager: Command, alien: str
+) -> None:
+    words = ("--builder", "docker", "--arch", "arm64", "--base-image", alien)
+    done = packager("pack", *words, cwd=place.project())
+    assert (done.code, done.error[0]) == (3, "the engine cannot run linux/arm64")
+    assert "exec /bin/sh: exec format error" in done.error[1]
+    assert "qemu-user-static" in done.error[2]
 
 
 def test_a_dockerfile_of_one_s_own(place: Place, packager: Command) -> None:
