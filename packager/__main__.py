@@ -1,11 +1,13 @@
 """Entry point: run the command line, turn what was raised into an exit code."""
 
+import errno
 import os
 import sys
+import tempfile
 import traceback
 
 from packager.console import show_bug, show_error, show_interrupted
-from packager.errors import ConfigError, ExitCode, PackagerError
+from packager.errors import CommandError, ConfigError, ExitCode, PackagerError
 
 
 def main() -> None:
@@ -24,6 +26,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.COMMAND_FAILED)
     except Exception as error:  # noqa: BLE001  # the last one: a bug is told as one
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            full = _full(error)
+            show_error(full)
+            sys.exit(full.exit_code)
         show_bug(error, sys.argv[1:])
         sys.exit(ExitCode.BUG)
 
@@ -41,6 +47,16 @@ def _run() -> int:
     if code == ExitCode.INTERRUPTED:  # typer has turned the interrupt into this
         raise KeyboardInterrupt
     return code
+
+
+def _full(error: OSError) -> PackagerError:
+    """Wherever it was that something was written, most often in passing."""
+    where = error.filename or f"perhaps {tempfile.gettempdir()}, where things lie in passing"
+    return CommandError(
+        "the disk is full",
+        why=f"{error.strerror}: {where}",
+        fix="make room, or lead to another folder with TMPDIR, and repeat the command",
+    )
 
 
 def _usage(error: Exception) -> PackagerError:

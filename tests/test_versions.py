@@ -87,6 +87,10 @@ def test_what_is_young_stays_whoever_names_it() -> None:
     assert plan_pruning(objects, (), (), used={}, keep=1, before=50).nothing
 
 
+def test_of_versions_of_the_same_second_none_is_the_older() -> None:
+    assert planned([version(1, 2, 10), version(2, 2, 11)], 10, 11).nothing
+
+
 @pytest.mark.parametrize("of", ["record", "archive"])
 def test_what_somebody_uses_stays(of: str) -> None:
     old = version(1, 1, 10)

@@ -182,19 +182,21 @@ def _judged(
         lines[version.line].append(version)
     for _, line in sorted(lines.items()):
         newest_first = sorted(line, key=lambda v: (-v.stored.modified, v.stored.place.key))
-        for number, version in enumerate(newest_first):
-            yield Judged(version=version, why=_why(version, number, used, keep, before))
+        times = [version.stored.modified for version in newest_first]
+        for version in newest_first:
+            newer = times.index(version.stored.modified)  # S3 tells seconds: of equals none goes
+            yield Judged(version=version, why=_why(version, newer, used, keep, before))
 
 
 def _why(
-    version: Version, number: int, used: Mapping[str, str], keep: int | None, before: float
+    version: Version, newer: int, used: Mapping[str, str], keep: int | None, before: float
 ) -> str:
     own = {version.stored.place.uri, *(image.reference for image in version.record.images)}
     if user := next((used[name] for name in sorted(own & used.keys())), ""):
         return f"used by {user}"
     if keep is None:
         return "a published version"
-    if number < keep:
+    if newer < keep:
         return f"one of the newest {keep}" if keep > 1 else "the newest"
     if version.stored.modified >= before:
         return "too young"

@@ -1,6 +1,9 @@
 """`packager promote` and `packager prune`: versions are copied as they are, and taken away."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +40,7 @@ class Place:
     def publish(self, **changes: Any) -> Record:
         """Another version; its record in S3."""
         record = pack_into(self.folder / "dist", **changes)
+        time.sleep(1 - time.time() % 1)  # S3 tells times in seconds
         done = self("publish", f"dist/{record.name}", "--s3-uri", "s3://dev/a")
         assert done.code == 0, done.err
         return self.record(record.name)
@@ -110,6 +114,28 @@ def test_what_s3_may_not_copy_goes_through_here(place: Place) -> None:
     assert copies.times == len(record.artifacts)
     assert "copied by S3" not in done.err
     assert place("verify", done.out.strip()).code == 0
+
+
+def test_a_disk_that_fills_in_passing_is_told(place: Place) -> None:
+    record = place.publish(size=9 * MIB)
+    place.front.denied = Denying(place.front)
+    place.front.denied.add(f"PUT /prod/b/{record.artifacts[0].file}")
+    space = place.folder / "space"
+    space.mkdir()
+    script = 'mount -t tmpfs -o size=1m none "$0"; TMPDIR="$0" exec "$@"'
+    user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    words = (sys.executable, "-m", "packager", "promote", "--to", "s3://prod/b")
+    done = subprocess.run(
+        ["unshare", *user, "--mount", "sh", "-ec", script, str(space), *words],
+        cwd=place.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "error: the disk is full\n  why: No space left on device" in done.stderr
+    assert place.keys("prod") == set()
+    assert place("promote", "--to", "s3://prod/b").code == 0
 
 
 class Denying(set[str]):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,10 +27,13 @@ from tests.images import (
 from tests.index import Index
 from tests.integration.test_image_build import BASE
 from tests.integration.test_pack import make_project
+from tests.integration.test_sample_app import SAMPLE
 from tests.packed import FAILED, pack_into, write_record
 from tests.rig.aws import ECR, Aws, client
 from tests.rig.ecr import Handler
+from tests.rig.emrserverless import server as rig_emr
 from tests.rig.engine import docker
+from tests.rig.registry import PASSWORD
 
 pytestmark = pytest.mark.docker
 
@@ -206,6 +211,94 @@ def test_what_was_built_into_ecr_is_found_there(place: Place, index: Index) -> N
     (told,) = json.loads(done.out)
     assert [image["reference"] for image in told["images"]] == [built.out.strip()]
     assert all(image["present"] and image["sent"] == 0 for image in told["images"])
+
+
+@pytest.mark.network
+def test_the_sample_app_with_archives_and_both_images(place: Place) -> None:
+    """As a pipeline does it: build, publish, let pull, verify; and the same again."""
+    root = place.folder / "sample_app"
+    shutil.copytree(SAMPLE, root, ignore=shutil.ignore_patterns("dist", "__pycache__"))
+    base = write_layout(place.folder / "base", layout(BASE, replace(BASE, architecture="arm64")))
+    place.ecr.create_repository(repositoryName="team/jobs", imageTagMutability="IMMUTABLE")
+    build = ("image", "build", "--arch", "all", "--base-image", base, "--clean-room", "off")
+    built = place.packager(*build, "--push", f"{ECR}/team/jobs", cwd=root)
+    assert built.code == 0, built.err
+    publish = ("publish", "--s3-uri", "s3://jobs/a", "--repository", "team/jobs")
+    done = place.packager(*publish, "--application", "all", cwd=root)
+    assert done.code == 0, done.err
+    records = done.out.split()
+    assert len(records) == len(built.out.split()) == len(place.images()) == 2
+    for uri in (*records, *built.out.split()):
+        assert place.packager("verify", uri, cwd=root).code == 0
+    platforms = set()
+    for pushed in built.out.split():
+        docker("login", "--username", "AWS", "--password", PASSWORD, ECR)
+        docker("pull", "--quiet", pushed)
+        platforms.add(docker("inspect", "--format", "{{.Os}}/{{.Architecture}}", pushed).strip())
+        docker("image", "rm", pushed)
+    assert platforms == {"linux/amd64", "linux/arm64"}
+    conf = place.packager("conf", "--arch", "arm64", cwd=root)
+    assert "s3://jobs/a/" in conf.out
+    again = place.packager(*publish, "--application", "all", cwd=root)
+    assert (again.out, "Nothing to send" in again.err) == (done.out, True)
+
+
+def test_a_registry_that_fails_in_the_middle_leaves_no_record(place: Place) -> None:
+    """Its connection is gone whenever a manifest is to be written, until it is well again."""
+    named_in(place, "amd64")
+    before = place.record()
+
+    def drop(handler: Handler) -> bool:
+        if handler.command != "PUT" or "/team/jobs/manifests/" not in handler.path:
+            return False
+        handler.connection.close()
+        handler.close_connection = True
+        return True
+
+    place.aws.faults.append(drop)
+    done = place.publish()
+    assert done.code == 4, done.err
+    assert place.record() == before
+    assert place.s3.list_objects_v2(Bucket="jobs")["KeyCount"] == 0
+    assert place.images() == {}
+    place.aws.faults.clear()
+    assert place.publish().code == 0
+    assert place.record().images[0].reference.startswith(f"{ECR}/team/jobs@")
+
+
+def test_images_of_other_accounts_and_old_ones(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promoted with their records, and pruned with them, but for those that packager has not made."""
+    named_in(place, "amd64")
+    assert place.publish().code == 0
+    first = place.record()
+    words = ("promote", "--to", "s3://jobs/prod", "--to-repository", "team/prod", "--out", "prod")
+    done = place.packager(*words, cwd=place.folder)
+    assert done.code == 0, done.err
+    moved = from_text((place.folder / "prod" / first.name).read_text(encoding="utf-8"), "it")
+    (digest_,) = place.images("team/prod").values()
+    assert moved.images[0].reference == f"{ECR}/team/prod@{digest_}"
+    assert moved.images[0].digest == first.images[0].digest
+    time.sleep(1 - time.time() % 1)  # S3 tells times in seconds
+    named_in(place, "amd64", {"app": "2"})
+    assert place.publish().code == 0
+    mine = write_layout(place.folder / "mine", layout(Image(layers=[{"x": "y"}], compress=gzipped)))
+    assert place.packager("image", "push", mine, "team/jobs:mine", cwd=place.folder).code == 0
+    moment = time.time() + 30 * 86_400
+    monkeypatch.setattr("packager.adapters.clock.now", lambda: moment)
+    with rig_emr.serve(place.aws) as (_, endpoint):
+        monkeypatch.setenv(rig_emr.VARIABLE, endpoint)
+        prune = ("prune", "--s3-uri", "s3://jobs/a", "--repository", "team/jobs", "--keep", "1")
+        assert len(place.images()) == 3
+        shown = place.packager(*prune, cwd=place.folder)
+        assert (shown.code, len(place.images())) == (0, 3), shown.err
+        done = place.packager(*prune, "--yes", cwd=place.folder)
+    assert done.code == 0, done.err
+    assert first.images[0].reference in done.out.splitlines()
+    kept = set(place.images().values())
+    assert kept >= {place.record().images[0].digest}
+    assert (len(kept), "mine-amd64" in place.images()) == (2, True)
 
 
 def test_nothing_of_what_failed_is_sent(place: Place) -> None:
