@@ -4,6 +4,9 @@ import gzip
 import hashlib
 import io
 import json
+import re
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,6 +165,19 @@ BASE = Image(layers=(SYSTEM, SPARK), compress=gzipped)
 """Like the base image of emr-7.13.0, as far as checks look."""
 
 
+def programs(*names: str) -> Files:
+    """This machine's own programs, with the libraries that they are linked to."""
+    found: dict[str, Made] = {}
+    for name in names:
+        path = shutil.which(name)
+        assert path, name
+        linked = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout
+        found[f"usr/bin/{name}"] = Made(text=Path(path).read_bytes(), mode=0o755)
+        for library in re.findall(r"(/\S+) \(0x", linked):
+            found[library.lstrip("/")] = Made(text=Path(library).read_bytes(), mode=0o755)
+    return found
+
+
 def blobs_of(image: Image, blobs: dict[str, bytes]) -> dict[str, Any]:
     """Put an image's blobs among others, and describe its manifest."""
 
@@ -195,7 +211,7 @@ def layout(*images: Image, extra: Sequence[Mapping[str, Any]] = ()) -> dict[str,
     }
 
 
-def docker_files(image: Image) -> dict[str, Made | str]:
+def docker_files(image: Image, tag: str = "x:1") -> dict[str, Made | str]:
     """What Docker before 25 saved; a layer that is there twice is a link."""
     config = image.document()
     name = f"{digest(config)[7:]}.json"
@@ -207,7 +223,7 @@ def docker_files(image: Image) -> dict[str, Made | str]:
         paths.append(path)
         files[path] = symlink(f"../{seen[tar]}") if tar in seen else Made(text=tar)
         seen.setdefault(tar, path)
-    manifest = [{"Config": name, "RepoTags": ["x:1"], "Layers": paths}]
+    manifest = [{"Config": name, "RepoTags": [tag], "Layers": paths}]
     return {**files, "manifest.json": json.dumps(manifest)}
 
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +17,7 @@ from packager.oci import files_in
 from packager.record import RecordedImage, from_text
 from packager.references import parse_reference
 from tests.command import Command, Outcome
-from tests.images import Files, Made, program
+from tests.images import program, programs, symlink
 from tests.index import Index
 from tests.integration.test_image_build import BASE, Place, place_of
 from tests.rig.engine import docker
@@ -31,21 +29,14 @@ INSTALLER = b'#!/bin/sh\necho "$@" >> /etc/installed\n'
 """In place of a package manager: what it was asked for."""
 
 
-def shell() -> Files:
-    """This machine's `sh`, with the libraries that it is linked to."""
-    linked = subprocess.run(["ldd", "/bin/sh"], check=True, capture_output=True, text=True).stdout
-    paths = ["/bin/sh", *re.findall(r"(/\S+) \(0x", linked)]
-    return {
-        **{path.lstrip("/"): Made(text=Path(path).read_bytes(), mode=0o755) for path in paths},
-        "usr/bin/dnf": program(INSTALLER),
-    }
+SHELL = {"bin": symlink("usr/bin"), "usr/bin/dnf": program(INSTALLER)}
 
 
 @pytest.fixture
 def place(
     registry: Registry, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    base = BASE.over(shell())
+    base = BASE.over({**SHELL, **programs("sh")})
     return place_of(registry, index, tmp_path, monkeypatch, base)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from packager.adapters.imagesources import engine as engine_images
 from tests.command import Command
-from tests.images import BASE, layout, write_layout, write_tar
+from tests.images import BASE, docker_files, layout, programs, write_layout, write_tar
 from tests.rig.engine import docker
 
 RELEASE = ("--release", "emr-7.13.0")
@@ -68,12 +69,23 @@ DOCKERFILE = """
 FROM {base}
 USER root
 RUN rm /usr/lib/spark/bin/spark-submit /usr/lib/spark/jars/spark-sql_*.jar \\
- && python3.11 -c "open('/home/hadoop/job.py', 'w')" && chmod 600 /home/hadoop/job.py
+ && : > /home/hadoop/job.py && chmod 600 /home/hadoop/job.py
 ARG TOKEN
 RUN echo building
 ENV A=b=c JAVA_HOME=/usr/lib/jvm/java-21
 ENTRYPOINT []
 """
+
+
+@pytest.fixture(scope="module")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A base in the engine that checks take for EMR's, small, with a few programs that run."""
+    name = f"packager-tests/image-validate-base:{os.getpid()}"
+    folder = tmp_path_factory.mktemp("base")
+    image = BASE.over(programs("sh", "bash", "env", "rm", "cp", "chmod"))
+    docker("load", "--input", str(write_tar(folder / "base.tar", docker_files(image, name))))
+    yield name
+    docker("image", "rm", "--force", name)
 
 
 @contextlib.contextmanager
@@ -99,12 +111,12 @@ def built(folder: Path, dockerfile: str, *options: str) -> Iterator[str]:
 
 
 @pytest.mark.docker
-def test_a_real_image_is_judged_alike_on_the_engine_and_saved(
-    packager: Command, tmp_path: Path, base_image: str
+def test_an_image_is_judged_alike_on_the_engine_and_saved(
+    packager: Command, tmp_path: Path, small_base: str
 ) -> None:
     found = {}
     token = ("--build-arg", "TOKEN=correct-horse")
-    with built(tmp_path, DOCKERFILE.format(base=base_image), *token) as name:
+    with built(tmp_path, DOCKERFILE.format(base=small_base), *token) as name:
         docker("save", name, "--output", str(tmp_path / "saved.tar"))
         for named in (name, "saved.tar"):
             got = packager("image", "validate", named, *RELEASE, "--json", cwd=tmp_path)
@@ -149,14 +161,14 @@ ENTRYPOINT ["/usr/bin/entrypoint.sh"]
 
 @pytest.mark.docker
 def test_faults_of_a_built_image_are_found_beside_its_base(
-    packager: Command, tmp_path: Path, base_image: str
+    packager: Command, tmp_path: Path, small_base: str
 ) -> None:
     (tmp_path / "pandas").mkdir()
     (tmp_path / "pandas" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: pandas\nVersion: 2.2.3\nRequires-Dist: numpy>=1.26\n\n"
     )
-    command = ("image", "validate", "--base-image", base_image, *RELEASE, "--json")
-    with built(tmp_path, SPOILT.format(base=base_image)) as name:
+    command = ("image", "validate", "--base-image", small_base, *RELEASE, "--json")
+    with built(tmp_path, SPOILT.format(base=small_base)) as name:
         got = packager(*command, name, cwd=tmp_path)
     (report,) = json.loads(got.out).values()
     assert {(f["check"], f["severity"], f["what"]) for f in report["findings"]} == {
@@ -181,10 +193,10 @@ def test_faults_of_a_built_image_are_found_beside_its_base(
 
 @pytest.mark.docker
 def test_a_flattened_base_is_compared_file_by_file(
-    packager: Command, tmp_path: Path, base_image: str
+    packager: Command, tmp_path: Path, small_base: str
 ) -> None:
-    command = ("image", "validate", "--base-image", base_image, *RELEASE, "--json")
-    with built(tmp_path, FLATTENED.format(base=base_image)) as name:
+    command = ("image", "validate", "--base-image", small_base, *RELEASE, "--json")
+    with built(tmp_path, FLATTENED.format(base=small_base)) as name:
         got = packager(*command, name, cwd=tmp_path)
     (report,) = json.loads(got.out).values()
     assert got.code == 0
@@ -199,15 +211,15 @@ COPY --chmod=644 job.py /home/hadoop/job.py
 
 @pytest.mark.docker
 def test_only_layers_that_are_not_known_are_asked_for(
-    packager: Command, tmp_path: Path, base_image: str, monkeypatch: pytest.MonkeyPatch
+    packager: Command, tmp_path: Path, small_base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the base of a rebuilt image nor anything of one that was judged before."""
     layers = tmp_path / "store" / "layers"
-    command = ("image", "validate", "--base-image", base_image, *RELEASE)
-    assert packager("image", "validate", base_image, *RELEASE, cwd=tmp_path).code == 0
+    command = ("image", "validate", "--base-image", small_base, *RELEASE)
+    assert packager("image", "validate", small_base, *RELEASE, cwd=tmp_path).code == 0
     of_base = set(layers.iterdir())
     (tmp_path / "job.py").write_text("print()")
-    with built(tmp_path, REBUILT.format(base=base_image)) as name:
+    with built(tmp_path, REBUILT.format(base=small_base)) as name:
         got = packager(*command, name, cwd=tmp_path)
         assert got.code == 0, got.out
         assert f"Reading {name}" in got.err
