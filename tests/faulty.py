@@ -6,6 +6,7 @@ are made from the stand-in as it is, for emr-7.13.0.
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,16 +165,25 @@ def built(folder: Path, base: str) -> Iterator[dict[str, str]]:
     stages = [f"{f.start} AS image-{i}\n{f.lines}\n" for i, f in enumerate(all_)]
     text = "\n".join([GOOD, *stages]).replace("{base}", base)
     (folder / "Dockerfile").write_text(text.replace("{{", "{").replace("}}", "}"))
-    made: dict[str, str] = {}
+    targets = [("base", "good"), *((f.name, f"image-{i}") for i, f in enumerate(all_))]
+    made = {name: tag(number) for number, (name, _) in enumerate(targets)}
+    bake = {
+        "group": {"default": {"targets": [target for _, target in targets]}},
+        "target": {
+            target: {
+                "context": str(folder),
+                "target": target,
+                "tags": [made[name]],
+                "output": ["type=docker"],
+                "attest": ["type=provenance,disabled=true"],
+                "network": "none",
+            }
+            for name, target in targets
+        },
+    }
+    (folder / "bake.json").write_text(json.dumps(bake))
     try:
-        for number, (name, target) in enumerate(
-            [("base", "good"), *((f.name, f"image-{i}") for i, f in enumerate(all_))]
-        ):
-            made[name] = tag(number)
-            options = ("--load", "--quiet", "--provenance=false", "--network=none")
-            docker(
-                "buildx", "build", *options, "--target", target, "--tag", tag(number), str(folder)
-            )
+        docker("buildx", "bake", "--file", str(folder / "bake.json"))
         yield made
     finally:
         docker("image", "rm", "--force", *made.values())

@@ -19,6 +19,7 @@ from packager.adapters.engine import connect, explained, require_buildx
 from packager.adapters.imagebases import base_in
 from packager.adapters.limit import note_added
 from packager.adapters.process import run, tail
+from packager.adapters.seals import is_sound, signed, unsigned
 from packager.adapters.store import Store, used
 from packager.dockerbuild import complaints, failed_step
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
@@ -161,7 +162,7 @@ class Build:
                 *("docker", "buildx", "build", "--progress=plain", "--provenance=false"),
                 *(f"--platform={self.platform}", f"--file={self.file}"),
                 *(f"--build-arg={BASE}={self.base.build_from}", "--build-arg=SOURCE_DATE_EPOCH=0"),
-                *(*more, "--output", f"{exporter},dest={out}", str(context)),
+                *(*more, "--output", f"{exporter},{_quoted(out)}", str(context)),
             ],
             env={**self.env, **engine.variables},
             check=False,
@@ -192,12 +193,18 @@ class Build:
         )
 
 
+def _quoted(out: Path) -> str:
+    """The place as a field of comma-separated ones, for it may have commas itself."""
+    place = str(out).replace('"', '""')
+    return f'"dest={place}"'
+
+
 def _kept(folder: Path) -> Stage | None:
     try:
-        told = json.loads((folder / _TOLD).read_bytes())
+        told = json.loads(unsigned((folder / _TOLD).read_text(encoding="utf-8")))
         layers = tuple(Descriptor(**layer) for layer in told["layers"])
-        for layer in layers:
-            if _blob(folder, layer.digest).stat().st_size != layer.size:
+        for path in (_blob(folder, layer.digest) for layer in layers):
+            if not is_sound(path, path.name):
                 return None
         stage = Stage(
             folder=folder,
@@ -226,7 +233,7 @@ def _keep(base: Base, out: Path, platform: str, temporary: Path, folder: Path) -
         "diff_ids": made.image.config["rootfs"]["diff_ids"][count:],
         "history": (made.image.config.get("history") or [])[steps:],
     }
-    (temporary / _TOLD).write_text(json.dumps(told), encoding="utf-8")
+    (temporary / _TOLD).write_text(signed(json.dumps(told)), encoding="utf-8")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=temporary.parent) as away:
         with contextlib.suppress(FileNotFoundError):  # damaged, or to be made anew

@@ -1,15 +1,18 @@
 """What tests with real parts share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.images import BASE, docker_files, folder, program, programs, write_tar
 from tests.rig import aws as rig_aws
 from tests.rig import registry as rig_registry
 from tests.rig.aws import Aws, Cloud
 from tests.rig.emrserverless import server as rig_emr
 from tests.rig.emrserverless.service import Service
+from tests.rig.engine import docker
 from tests.rig.registry import Registry
 from tests.s3server import S3Server, serve_s3
 
@@ -66,3 +69,19 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield served
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A base in the engine that checks take for EMR's, small, with a few programs that run.
+
+    For tests with the mark `docker` that need no Spark.
+    """
+    name = f"packager-tests/small-base:{os.getpid()}"
+    saved = tmp_path_factory.mktemp("base") / "base.tar"
+    own = ("sh", "bash", "env", "rm", "cp", "chmod", "mkdir", "touch", "sleep", "sed")
+    more = {"tmp": folder(0o1777), "usr/lib/spark/bin/spark-submit": program(b"#!/bin/sh\n")}
+    image = BASE.over({**programs(*own), **more})
+    docker("load", "--input", str(write_tar(saved, docker_files(image, name))))
+    yield name
+    docker("image", "rm", "--force", name)

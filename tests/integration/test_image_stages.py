@@ -100,6 +100,13 @@ def test_packages_and_commands_run_in_the_base_once(
     assert facts.config.user == "hadoop:hadoop"
     assert facts.config.entrypoint == facts.base.config.entrypoint
     assert facts.config.variable("GREETING") == 'a $HOME and "quotes" \\ back'
+    # What was damaged is made again, and is the same.
+    (stage,) = (tmp_path / "store" / "image-stages").iterdir()
+    layer = max(stage.iterdir(), key=lambda path: path.stat().st_size)
+    layer.write_bytes(layer.read_bytes()[:-1] + b"x")
+    mended = push("stages/shop", TABLE)
+    assert "Running packages and commands" in mended.err
+    assert mended.out == got.out
     # What was made is kept: a change of code needs no engine any more.
     monkeypatch.setenv("DOCKER_HOST", "unix:///nothing.sock")
     (place.project / "shop" / "__init__.py").write_text("def main():\n    print('new')\n")
@@ -114,7 +121,7 @@ def test_commands_that_do_the_same_make_the_same_image(
     push: Push, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first = push("same/shop", TABLE)
-    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "another store"))
+    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "another, store"))
     again = push("same/shop", TABLE, "--no-cache")
     assert (first.code, again.code) == (0, 0), again.err
     assert "Running packages and commands" in again.err

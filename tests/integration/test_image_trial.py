@@ -71,16 +71,13 @@ def test_functions_on_pandas_data_run_in_an_environment_of_the_image(
 ) -> None:
     root = tmp_path / "sample"
     shutil.copytree(SAMPLE, root, ignore=shutil.ignore_patterns("dist", "__pycache__"))
-    assert packager("pack", "--clean-room", "off", cwd=root).code == 0
-    (archive,) = (root / "dist").glob("*environment*.tar.gz")
-    archive.rename(tmp_path / "environment.tar.gz")
-    dockerfile = spoilt(
-        base_image,
-        "ADD environment.tar.gz /opt/packager/environment",
-        "ENV PYSPARK_PYTHON=/opt/packager/environment/bin/python",
-    )
-    with built(tmp_path, dockerfile) as name:
+    made = packager("image", "build", "--base-image", base_image, "--clean-room", "off", cwd=root)
+    assert made.code == 0, made.err
+    name = made.out.strip()
+    try:
         got = packager(*RUN, "--base-image", base_image, name, cwd=tmp_path)
+    finally:
+        docker("image", "rm", "--force", name)
     assert got.code == 0, got.out + got.err
     (report,) = json.loads(got.out).values()
     assert report["checked"][-1] == "RUN004"
@@ -88,6 +85,13 @@ def test_functions_on_pandas_data_run_in_an_environment_of_the_image(
 
 
 SUBMIT = "/usr/lib/spark/bin/spark-submit"
+WRITES = """#!/bin/sh
+touch /opt/x || exit 1
+echo Pi is roughly 3.14
+echo 'packager-job: {"driver": ["/usr/bin/python3.11", "/usr"], "python": "3.11.2", "pandas": null,\
+ "workers": [["/usr/bin/python3.11", "/usr"]], "squares": [0, 1, 4, 9], "lacking": "pandas"}'
+"""
+"""In place of Spark, which does the same either way: what it says where it may write."""
 
 
 @pytest.mark.docker
@@ -95,7 +99,7 @@ SUBMIT = "/usr/lib/spark/bin/spark-submit"
     ("lines", "found"),
     [
         (
-            ("RUN rm -f /bin/sh /usr/bin/sh /bin/dash /bin/bash",),
+            ("RUN rm -f /usr/bin/sh /usr/bin/bash",),
             {("RUN001", "no program starts in it"): "sh"},
         ),
         (
@@ -110,48 +114,50 @@ SUBMIT = "/usr/lib/spark/bin/spark-submit"
             },
         ),
         (
-            ("RUN rm /usr/lib/spark/jars/spark-sql_2.12-3.5.6.jar",),
-            {
-                ("RUN002", "SparkPi fails"): "exit status",
-                ("RUN003", "a PySpark job with a Python function fails"): "exit status",
-            },
-        ),
-        (
-            (
-                (
-                    f"RUN mv {SUBMIT} /opt/submit && chmod 777 /opt"
-                    f" && printf '#!/bin/sh\\ntouch /opt/x && exec /opt/submit \"$@\"\\n' > {SUBMIT}"
-                    f" && chmod 755 {SUBMIT}"
-                ),
-            ),
+            (f"COPY --chmod=755 submit {SUBMIT}", "RUN mkdir -p /opt && chmod 777 /opt"),
             {
                 ("RUN002", "SparkPi writes into the image"): "/opt/x",
                 ("RUN003", "a PySpark job with a Python function writes into the image"): "/opt/x",
             },
         ),
     ],
-    ids=["no shell", "no user", "does nothing", "lacks a jar", "writes"],
+    ids=["no shell", "no user", "does nothing", "writes"],
 )
 def test_faults_are_found_by_running(
     packager: Command,
     tmp_path: Path,
-    base_image: str,
+    small_base: str,
     lines: tuple[str, ...],
     found: dict[tuple[str, str], str],
 ) -> None:
-    with built(tmp_path, spoilt(base_image, *lines)) as name:
+    (tmp_path / "submit").write_text(WRITES)
+    with built(tmp_path, spoilt(small_base, *lines)) as name:
         seen = tried(packager, tmp_path, name)
     assert seen.keys() == found.keys()
     for key, why in found.items():
         assert why in seen[key]
 
 
+@pytest.mark.docker
+def test_an_image_whose_spark_lacks_a_jar_is_found_by_running(
+    packager: Command, tmp_path: Path, base_image: str
+) -> None:
+    lines = "RUN rm /usr/lib/spark/jars/spark-sql_2.12-3.5.6.jar"
+    with built(tmp_path, spoilt(base_image, lines)) as name:
+        seen = tried(packager, tmp_path, name)
+    assert seen.keys() == {
+        ("RUN002", "SparkPi fails"),
+        ("RUN003", "a PySpark job with a Python function fails"),
+    }
+    assert all("exit status" in why for why in seen.values())
+
+
 HANGS = f"RUN printf '#!/bin/sh\\nexec sleep 1000\\n' > {SUBMIT}"
 
 
 @pytest.mark.docker
-def test_what_hangs_is_ended_and_told(packager: Command, tmp_path: Path, base_image: str) -> None:
-    with built(tmp_path, spoilt(base_image, HANGS)) as name:
+def test_what_hangs_is_ended_and_told(packager: Command, tmp_path: Path, small_base: str) -> None:
+    with built(tmp_path, spoilt(small_base, HANGS)) as name:
         seen = tried(packager, tmp_path, "--run-timeout", "3", name)
     assert seen == {
         ("RUN002", "SparkPi fails"): "it did not end within 3 s",
@@ -162,9 +168,9 @@ def test_what_hangs_is_ended_and_told(packager: Command, tmp_path: Path, base_im
 @pytest.mark.docker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_container(
-    tmp_path: Path, base_image: str, number: signal.Signals
+    tmp_path: Path, small_base: str, number: signal.Signals
 ) -> None:
-    with built(tmp_path, spoilt(base_image, HANGS)) as name:
+    with built(tmp_path, spoilt(small_base, HANGS)) as name:
         child = subprocess.Popen(
             [sys.executable, "-m", "packager", *RUN, name],
             cwd=tmp_path,

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from packager.adapters.imagesources import engine as engine_images
 from tests.command import Command
-from tests.images import BASE, docker_files, layout, programs, write_layout, write_tar
+from tests.images import BASE, layout, write_layout, write_tar
 from tests.rig.engine import docker
 
 RELEASE = ("--release", "emr-7.13.0")
@@ -75,17 +74,6 @@ RUN echo building
 ENV A=b=c JAVA_HOME=/usr/lib/jvm/java-21
 ENTRYPOINT []
 """
-
-
-@pytest.fixture(scope="module")
-def small_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A base in the engine that checks take for EMR's, small, with a few programs that run."""
-    name = f"packager-tests/image-validate-base:{os.getpid()}"
-    folder = tmp_path_factory.mktemp("base")
-    image = BASE.over(programs("sh", "bash", "env", "rm", "cp", "chmod"))
-    docker("load", "--input", str(write_tar(folder / "base.tar", docker_files(image, name))))
-    yield name
-    docker("image", "rm", "--force", name)
 
 
 @contextlib.contextmanager
