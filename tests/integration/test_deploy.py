@@ -10,6 +10,7 @@ import pytest
 
 from packager.record import to_text
 from tests.command import Command, Outcome
+from tests.conftest import Golden
 from tests.emrclock import RigClock
 from tests.rig.aws import Cloud
 from tests.rig.emrserverless.plans import Plan
@@ -141,6 +142,17 @@ def start_run(emr: Service, plan: Plan) -> None:
         "jobDriver": {"sparkSubmit": {"entryPoint": "s3://b/m.py"}},
     }
     emr.call("StartJobRun", request)
+
+
+def test_what_a_dry_run_prints(emr: Service, deploy: Deploy, golden: Golden) -> None:
+    fresh = deploy("--dry-run").out
+    deploy("--start")
+    as_it_is = deploy("--dry-run").out
+    changed = TABLE.replace("minutes = 10", "minutes = 20").replace('"data"', '"core"')
+    changed = changed.replace("100 vCPU", "200 vCPU").replace('["sg-1"]', '["sg-1", "sg-2"]')
+    changed = changed.replace('cores" = 2 }', 'cores" = 4, "spark.x" = "a b" }')
+    texts = [fresh, as_it_is, deploy("--dry-run", table=changed).out]
+    golden.check("deploy-dry-run.txt", "---\n".join(texts))
 
 
 def test_a_dry_run_tells_what_would_change(emr: Service, deploy: Deploy) -> None:
@@ -290,6 +302,40 @@ def test_throttling_is_told_and_what_was_done_is_gone_on_from(
     assert "slow down" in done.error[1]
     assert deploy(table=changed).code == 0
     assert facts(emr)["maximumCapacity"]["cpu"] == "200 vCPU"
+
+
+CALLS = ("GetApplication", "ListApplications")
+CHANGES = ("StopApplication", "UpdateApplication", "TagResource", "StartApplication")
+
+
+@pytest.mark.parametrize("operation", [*CALLS, *CHANGES])
+def test_throttling_at_any_call_leaves_what_the_next_deploy_finishes(
+    emr: Service, deploy: Deploy, operation: str
+) -> None:
+    assert deploy("--start").code == 0
+    changed = TABLE.replace("minutes = 10", "minutes = 20").replace('"data"', '"core"')
+    emr.refuse(operation, 1, "ThrottlingException", "Rate exceeded", 429)
+    done = deploy("--start", table=changed)
+    if operation in {"UpdateApplication", "TagResource", "StopApplication", "StartApplication"}:
+        assert (done.code, "slow down" in done.error[1]) == (4, True)
+    else:
+        assert done.code in {0, 4}
+    assert deploy("--start", table=changed).code == 0
+    found = facts(emr)
+    assert found["autoStopConfiguration"]["idleTimeoutMinutes"] == 20
+    assert (found["tags"], found["state"]) == ({"team": "core"}, "STARTED")
+
+
+@pytest.mark.parametrize("operation", ["StopApplication", "DeleteApplication"])
+def test_throttling_while_it_is_taken_away_is_told(
+    emr: Service, deploy: Deploy, operation: str
+) -> None:
+    deploy("--start")
+    emr.refuse(operation, 1, "ThrottlingException", "Rate exceeded", 429)
+    done = deploy("--delete", "--yes")
+    assert (done.code, "slow down" in done.error[1]) == (4, True)
+    assert deploy("--delete", "--yes").code == 0
+    assert emr.applications == {}
 
 
 def test_throttling_while_it_waits_is_waited_out(emr: Service, deploy: Deploy) -> None:

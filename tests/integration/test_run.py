@@ -12,6 +12,7 @@ import pytest
 from packager.jobs.states import MEANINGS
 from packager.record import RecordedImage, to_text
 from tests.command import Command, Outcome
+from tests.conftest import Golden
 from tests.emrclock import RigClock
 from tests.rig.aws import Cloud
 from tests.rig.emrserverless.plans import Line, Plan
@@ -377,6 +378,44 @@ def test_a_service_that_stays_busy_leaves_the_run_alone(emr: Service, run: Run) 
     done = run()
     assert done.code == 4
     assert "packager logs 00run00000000 --follow" in done.error[2]
+
+
+def test_what_a_run_tells(emr: Service, run: Run, golden: Golden) -> None:
+    emr.plans = [
+        Plan(queued=5, lines=(Line(at=1, text="42 rows\n"),)),
+        replace(FAILING["module"], failed_attempts=1),
+        FAILING["no capacity"],
+    ]
+    told = [run(), run("--max-attempts", "2"), run()]
+    texts = [f"$ exit code {done.code}\n{done.err}--- stdout\n{done.out}" for done in told]
+    golden.check("run.txt", "\n".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("command", "operation"),
+    [
+        *((("status",), o) for o in ("ListApplications", "GetApplication", "ListJobRuns")),
+        (("status",), "GetJobRun"),
+        (("runs",), "ListJobRuns"),
+        (("logs",), "GetJobRun"),
+        (("cancel", "00run00000000"), "CancelJobRun"),
+    ],
+)
+def test_throttling_afterwards_is_told(
+    emr: Service,
+    run: Run,
+    packager: Command,
+    project: Path,
+    command: tuple[str, ...],
+    operation: str,
+) -> None:
+    emr.plans = [Plan(hangs_in="RUNNING")]
+    assert run("--detach").code == 0
+    emr.advance(60)
+    emr.refuse(operation, 1, "ThrottlingException", "Rate exceeded", 429)
+    done = packager(*command, cwd=project)
+    assert (done.code, "slow down" in done.error[1]) == (4, True)
+    assert packager(*command, cwd=project).code == 0
 
 
 @pytest.mark.parametrize("operation", ["ListApplications", "GetApplication", "StartJobRun"])
