@@ -80,13 +80,19 @@ WORKERS: Final = _requiring(
     "cpu",
     "memory",
 )
-LOGS: Final[dict[str, Schema]] = {
+SHARED: Final[dict[str, Schema]] = {
     "log_uri": LOG_URI,
     "log_key": TEXT,
     "log_group": TEXT,
     "log_stream_prefix": TEXT,
     "log_executors": FLAG,
     "managed_logs": FLAG,
+    "prometheus_url": _pattern(
+        r"https://aps-workspaces\.[a-z]{2}-[a-z-]{1,20}-[1-9]\.amazonaws(\.[0-9A-Za-z]{2,4})+"
+        r"/workspaces/[-_.0-9A-Za-z]{1,100}/api/v1/remote_write"
+    ),
+    "disk_key": _pattern(r"arn:aws[a-zA-Z0-9-]*:kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]+"),
+    "disk_context": SPARK,
 }
 
 OPTION_SCHEMAS: Final[dict[str, Schema]] = {
@@ -148,7 +154,7 @@ TABLE_SCHEMAS: Final[dict[str, Schema]] = {
         timeout_minutes=_number(0, 1_000_000),
         max_attempts=_number(1, 1_000),
         max_failures_per_hour=_number(1, 1_000),
-        **LOGS,
+        **SHARED,
         session_policy=TEXT,
         session_policy_arns=_list(_pattern(r".+")),
         flex=FLAG,
@@ -176,7 +182,7 @@ TABLE_SCHEMAS: Final[dict[str, Schema]] = {
         studio=FLAG,
         livy=FLAG,
         sessions=FLAG,
-        **LOGS,
+        **SHARED,
         conf=SPARK,
         classifications=_by_name(SPARK),
         tags=SPARK,

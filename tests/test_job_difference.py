@@ -118,6 +118,7 @@ TABLES = st.fixed_dictionaries(
         "max-concurrent-runs": st.integers(1, 1000),
         "livy": st.booleans(),
         "managed-logs": st.booleans(),
+        "disk-key": st.just("arn:aws:kms:us-east-1:123456789012:key/0a1b"),
         "log-uri": st.sampled_from(["s3://a", "s3://b/c"]),
         "conf": st.dictionaries(st.sampled_from(["spark.a", "spark.c"]), st.text(max_size=3)),
         "tags": st.dictionaries(st.sampled_from("ab"), st.sampled_from("cd"), max_size=2),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from packager.awsmodel import request_problems
 from packager.errors import ConfigError
 from packager.jobs.request import complete, run_options
 from packager.jobs.rules import rules, version_of
@@ -11,6 +12,8 @@ from packager.jobs.states import duration, run_of
 from packager.releases import known_releases
 from tests.awsmodels import service_model
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+METRICS = "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 BASE = {"applicationId": "00app", "jobDriver": {"sparkSubmit": {"entryPoint": "s3://b/m.py"}}}
 
 
@@ -28,6 +31,9 @@ def asked(release: str = "emr-7.13.0", **flags: Any) -> dict[str, Any]:
         ("emr-7.13.0", {"mode": "streaming", "max_attempts": 2}, "for batch jobs"),
         ("emr-7.13.0", {"max_failures_per_hour": 2}, "for streaming jobs"),
         ("emr-7.13.0", {"max_attempts": 11}, "max-attempts is 11"),
+        ("emr-7.13.0", {"disk_context": {"a": "b"}}, "disk-key is not"),
+        ("emr-7.13.0", {"disk_key": "alias/disks"}, "`disk-key`"),
+        ("emr-7.13.0", {"prometheus_url": "https://metrics.example"}, "`prometheus-url`"),
         ("emr-7.11.0", {"timeout_minutes": 0}, "timeout-minutes is 0"),
         ("emr-spark-8.1.0", {"timeout_minutes": 10081}, "timeout-minutes is 10081"),
     ],
@@ -50,12 +56,30 @@ def test_what_a_release_does_not_do_is_refused(
             {"mode": "STREAMING", "retryPolicy": {"maxFailedAttemptsPerHour": 3}},
         ),
         ("emr-6.9.0", {}, {}),
+        (
+            "emr-7.13.0",
+            {"disk_key": KEY, "disk_context": {"team": "data"}, "prometheus_url": METRICS},
+            {
+                "configurationOverrides": {
+                    "monitoringConfiguration": {
+                        "prometheusMonitoringConfiguration": {"remoteWriteUrl": METRICS}
+                    },
+                    "diskEncryptionConfiguration": {
+                        "encryptionContext": {"team": "data"},
+                        "encryptionKeyArn": KEY,
+                    },
+                }
+            },
+        ),
     ],
 )
 def test_what_it_does_is_asked_for(
     release: str, flags: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert asked(release, **flags) == BASE | expected
+    request = asked(release, **flags)
+    assert request == BASE | expected
+    whole = request | {"executionRoleArn": "arn:aws:iam::123456789012:role/job", "clientToken": "t"}
+    assert request_problems(service_model("emr-serverless"), "StartJobRun", whole) == ()
 
 
 def test_flags_go_before_the_table_and_tags_are_joined() -> None:

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from packager.awsmodel import request_problems
 from packager.imagebuild.options import KEYS as IMAGE_KEYS
 from packager.imagebuild.options import ROLES
 from packager.jobs.request import READERS as RUN
 from packager.jobs.request import run_options
 from packager.jobs.tables import read_table
 from packager.jobs.wanted import READERS as APPLICATION
+from packager.jobs.wanted import wanted_application
 from packager.publishing.repositories import RepositorySettings
 from packager.settings import OPTIONS, TABLES, resolve
 from packager.settingsschema import settings_schema
+from tests.awsmodels import service_model
 
 # Patterns are ECMA's: Python's `$` alone would let a newline follow, so none is tried.
 ROOT = Path(__file__).parents[1]
@@ -52,6 +55,8 @@ CANDIDATES: tuple[Any, ...] = (
         {"driver": {"workers": 0}},
         {"driver": {}},
     ),
+    "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+    "arn:aws:kms:us-east-1:123456789012:key/0a1b",
     *(["x.jar"], ["x"], [{"maven": "a:b:1", "sha256": "0" * 64}], "https://repo.example"),
     *({"x": {"a": "b"}}, {"x": {"a": []}}, {"x": 1}),
 )
@@ -123,7 +128,13 @@ def described() -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(("name", "table"), described())
 def test_what_is_shown_is_accepted_and_taken(name: str, table: dict[str, Any]) -> None:
     assert [error.message for error in CHECK.iter_errors(table)] == []
-    resolve({}, {}, table, None)
+    settings = resolve({}, {}, table, None)
+    run_options(settings.run, {})
+    request = wanted_application(
+        settings.application, name="x", release="emr-7.13.0", architecture="ARM64", images=None
+    )
+    whole = {**request, "clientToken": "t"}
+    assert request_problems(service_model("emr-serverless"), "CreateApplication", whole) == ()
 
 
 WRONG: tuple[dict[str, Any], ...] = (

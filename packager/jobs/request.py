@@ -25,6 +25,29 @@ def _role(value: object) -> str:
     return role
 
 
+def _prometheus(value: object) -> str:
+    url = text(value)
+    # BOTO PrometheusUrlString.
+    if not re.fullmatch(
+        r"https://aps-workspaces\.[a-z]{2}-[a-z-]{1,20}-[1-9]\.amazonaws(\.[0-9A-Za-z]{2,4})+"
+        r"/workspaces/[-_.0-9A-Za-z]{1,100}/api/v1/remote_write",
+        url,
+    ):
+        raise ValueError(
+            "an address of Amazon Managed Service for Prometheus, as in https://aps-workspaces"
+            ".us-east-1.amazonaws.com/workspaces/ws-…/api/v1/remote_write"
+        )
+    return url
+
+
+def _disk_key(value: object) -> str:
+    arn = text(value)
+    # BOTO EncryptionKeyArn.
+    if not re.fullmatch(r"arn:aws[a-zA-Z0-9-]*:kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]+", arn):
+        raise ValueError("the ARN of a key, as in arn:aws:kms:us-east-1:123456789012:key/ID")
+    return arn
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """[tool.packager.run], and the flags of `packager run`."""
@@ -50,6 +73,12 @@ class RunOptions:
     """Whether CloudWatch gets the executors' logs, too: by default only the driver's."""
     managed_logs: bool | None = None
     """Whether AWS keeps logs for 30 days, by default yes."""
+    prometheus_url: str | None = None
+    """Where Amazon Managed Service for Prometheus takes Spark's metrics."""
+    disk_key: str | None = None
+    """ARN of the KMS key that encrypts the workers' disks, in place of AWS's own."""
+    disk_context: Mapping[str, str] = field(default_factory=dict)
+    """Encryption context that the key is used with."""
     session_policy: str | None = None
     """JSON that narrows what the role may do for this run."""
     session_policy_arns: tuple[str, ...] = ()
@@ -72,6 +101,9 @@ READERS: Final = {
     "log-stream-prefix": text,
     "log-executors": flag,
     "managed-logs": flag,
+    "prometheus-url": _prometheus,
+    "disk-key": _disk_key,
+    "disk-context": string_map,
     "session-policy": text,
     "session-policy-arns": texts,
     "flex": flag,
@@ -125,6 +157,8 @@ def complete(
         ]
     if monitoring := monitoring_of(options):
         overrides["monitoringConfiguration"] = monitoring
+    if encryption := disk_encryption_of(options):
+        overrides["diskEncryptionConfiguration"] = encryption
     if overrides:
         request["configurationOverrides"] = overrides
     return request
@@ -174,7 +208,26 @@ def monitoring_of(options: RunOptions) -> dict[str, Any]:
         monitoring["cloudWatchLoggingConfiguration"] = cloudwatch
     if options.managed_logs is not None:
         monitoring["managedPersistenceMonitoringConfiguration"] = {"enabled": options.managed_logs}
+    if options.prometheus_url is not None:
+        monitoring["prometheusMonitoringConfiguration"] = {"remoteWriteUrl": options.prometheus_url}
     return monitoring
+
+
+def disk_encryption_of(options: RunOptions) -> dict[str, Any]:
+    """`diskEncryptionConfiguration`; empty where disks have AWS's own key.
+
+    Raise `ConfigError` for a context without a key.
+    """
+    if options.disk_key is None:
+        if options.disk_context:
+            raise ConfigError(
+                "disk-context is set, and disk-key is not",
+                why="the context belongs to the use of a key",
+                fix="name the key, or leave disk-context out",
+            )
+        return {}
+    context = {"encryptionContext": dict(options.disk_context)} if options.disk_context else {}
+    return {**context, "encryptionKeyArn": options.disk_key}
 
 
 def _require_allowed(options: RunOptions, release: str) -> None:

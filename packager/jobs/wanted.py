@@ -6,13 +6,16 @@ from typing import Any, Final
 
 from packager.errors import ConfigError
 from packager.jobs.request import READERS as RUN_READERS
-from packager.jobs.request import monitoring_of, run_options
+from packager.jobs.request import disk_encryption_of, monitoring_of, run_options
 from packager.jobs.tables import choice, flag, number, read_table, string_map, text, texts
 from packager.record import ImageRole, Record
 from packager.releases import WorkerSize
 
 WORKERS: Final[tuple[ImageRole, ...]] = ("driver", "executor")
-MONITORING: Final = tuple(key for key in RUN_READERS if key.startswith(("log-", "managed-")))
+SHARED: Final = tuple(
+    key for key in RUN_READERS if key.startswith(("log-", "managed-", "prometheus-", "disk-"))
+)
+"""Keys that runs have, too: what an application says holds for its runs, unless they say it."""
 
 
 def _image(value: object) -> str:
@@ -105,7 +108,7 @@ READERS: Final = {
     "studio": flag,
     "livy": flag,
     "sessions": flag,
-    **{key: RUN_READERS[key] for key in MONITORING},
+    **{key: RUN_READERS[key] for key in SHARED},
     "conf": string_map,
     "classifications": _classifications,
     "tags": string_map,
@@ -196,9 +199,11 @@ def wanted_application(
         found = {member: said[key] for key, member in members.items() if key in said}
         if found:
             wanted[field] = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
-    monitoring = monitoring_of(run_options({k: said[k] for k in MONITORING if k in said}, {}))
-    if monitoring:
+    shared = run_options({k: said[k] for k in SHARED if k in said}, {})
+    if monitoring := monitoring_of(shared):
         wanted["monitoringConfiguration"] = monitoring
+    if encryption := disk_encryption_of(shared):
+        wanted["diskEncryptionConfiguration"] = encryption
     if configurations := _runtime(said):
         wanted["runtimeConfiguration"] = configurations
     if "tags" in said:
