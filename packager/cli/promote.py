@@ -9,6 +9,7 @@ import typer
 
 from packager.cli.options import Arch, Json, Profile, Quiet, Region, Release, settings_of
 from packager.console import Console
+from packager.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +86,21 @@ def promote(
     project, settings = settings_of(None, flags, required=False)
     root = project.root if project else Path.cwd()
     place = parse_place(to)
+    if application and to_repository is None:
+        raise ConfigError(
+            "--application is for the repository that images go to, and none is named",
+            fix="name it: --to-repository NAME",
+        )
+    # Who may pull from the one repository says nothing of the other.
     repository = (
-        destination(settings, root, to_repository, application or ()) if to_repository else None
+        destination(
+            replace(settings, ecr={**settings.ecr, "applications": []}),
+            root,
+            to_repository,
+            application or (),
+        )
+        if to_repository
+        else None
     )
     session = open_session(settings, os.environ)
     there = replace(settings, region=to_region or session.region, profile=to_profile or profile)

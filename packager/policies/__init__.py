@@ -11,7 +11,7 @@ from typing import Final, Literal
 from packager.errors import ConfigError
 from packager.policies.grammar import MANAGED_CHARS, TRUST_CHARS, Policy
 from packager.policies.job import runtime_role, secret, secret_key, trust
-from packager.policies.people import deployer, logs, publisher, pusher, submitter
+from packager.policies.people import deployer, logs, pruner, publisher, pusher, submitter
 from packager.policies.scope import Scope
 
 Place = Literal["identity", "trust", "resource"]
@@ -51,6 +51,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         write=publisher, place="identity", purpose="who uploads archives below one prefix"
     ),
     "pusher": Kind(write=pusher, place="identity", purpose="who pushes images to one repository"),
+    "pruner": Kind(write=pruner, place="identity", purpose="who removes old versions"),
     "logs": Kind(write=logs, place="identity", purpose="who reads the logs of jobs"),
     "secret": Kind(write=secret, place="resource", purpose="a secret that configurations refer to"),
     "secret-key": Kind(write=secret_key, place="resource", purpose="the KMS key of such a secret"),

@@ -190,6 +190,61 @@ def publisher(scope: Scope) -> Policy:
     return Policy(statements=tuple(statements))
 
 
+def pruner(scope: Scope) -> Policy:
+    """Let old versions be found and removed, and what still uses them be looked at."""
+    if scope.s3 is None:
+        raise ConfigError(
+            "where it was published is not known",
+            why="who prunes may remove below one prefix only",
+            fix="set s3-uri in [tool.packager], or give --s3-uri",
+        )
+    statements = [
+        Statement(
+            sid="RemoveArtifacts",
+            actions=("s3:DeleteObject", "s3:GetObject"),
+            resources=(scope.object_arn(scope.s3),),
+        ),
+        listing(scope, "ListArtifacts", (scope.s3,)),
+        Statement(
+            sid="FindApplications",
+            actions=("emr-serverless:ListApplications",),
+            resources=("*",),  # it takes no resource
+        ),
+        # All of them, for any may use what is to be removed.
+        Statement(
+            sid="SeeWhatTheyUse",
+            actions=(
+                "emr-serverless:GetApplication",
+                "emr-serverless:GetJobRun",
+                "emr-serverless:ListJobRuns",
+            ),
+            resources=(scope.arn("emr-serverless", "/applications/*"),),
+        ),
+    ]
+    if scope.repository is not None:
+        statements += [
+            Statement(
+                sid="LogIn",
+                actions=("ecr:GetAuthorizationToken",),
+                resources=("*",),  # it takes no resource
+            ),
+            Statement(
+                sid="RemoveImages",
+                actions=(
+                    "ecr:BatchDeleteImage",
+                    "ecr:BatchGetImage",
+                    "ecr:DescribeImages",
+                    "ecr:DescribeRepositories",
+                    "ecr:GetDownloadUrlForLayer",
+                ),
+                resources=(_repository_arn(scope, scope.repository),),
+            ),
+        ]
+    if scope.keys:
+        statements.append(Statement(sid="UseKeys", actions=("kms:Decrypt",), resources=scope.keys))
+    return Policy(statements=tuple(statements))
+
+
 def logs(scope: Scope) -> Policy:
     """Let the logs of jobs be read, wherever they are written to."""
     statements: list[Statement] = []

@@ -188,6 +188,11 @@ def test_what_failed_or_was_not_published_is_not_promoted(place: Place) -> None:
     assert place.keys("prod") == set()
 
 
+def test_who_may_pull_is_said_of_a_repository_only(place: Place) -> None:
+    done = place("promote", "--to", "s3://prod/b", "--application", "all")
+    assert (done.code, "--to-repository" in done.error[2]) == (2, True)
+
+
 def test_a_bucket_elsewhere_is_no_place_to_promote_to(place: Place) -> None:
     place.publish()
     done = place("promote", "--to", "s3://prod/b", "--to-region", "eu-west-1")
