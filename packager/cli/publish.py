@@ -84,7 +84,6 @@ def publish(
     Names in S3 are made of the content. Prints the URI of each record on standard output. What is
     there already is not sent again.
     """
-    from packager.cli.ecr import destination
     from packager.cli.meter import meter
     from packager.publishing.options import object_options
     from packager.publishing.places import parse_place
@@ -115,7 +114,11 @@ def publish(
     options, place = object_options(settings), parse_place(settings.s3_uri)
     root = Path.cwd() if project is None else project.root
     folder = root if project is None else root / settings.out
-    to = destination(settings, root, repository, application or ())
+    to = None
+    if repository or application or settings.ecr:
+        from packager.cli.ecr import destination
+
+        to = destination(settings, root, repository, application or ())
     arches = settings.arch if arch else ()
     found = fitting_records(records or (), folder, release=settings.release, arches=arches)
     started = time.monotonic()

@@ -1,12 +1,10 @@
 """The requests that publishing makes, told without making them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from packager.publishing.imagecontent import ImageContent
 from packager.publishing.places import Place
 from packager.publishing.store import Item
-from packager.references import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,27 +40,3 @@ def calls_to_put(item: Item) -> Iterator[Call]:
         yield Call(name="UploadPart", uri=uri, size=part.size, part=part.number)
     yield Call(name="CompleteMultipartUpload", uri=uri)
     yield Call(name="ListMultipartUploads", uri=uri)  # those of others can not end well any more
-
-
-def calls_to_push(
-    reference: Reference, content: ImageContent, lacks: Callable[[str], bool], *, present: bool
-) -> Iterator[Call]:
-    """What it takes to push an image, of whose blobs the registry `lacks` some.
-
-    Those of the registry's protocol have names that say what they do: the protocol has none. Bytes
-    of `MountBlob` are sent only if the registry does not share what another repository has.
-    """
-    near = content.near is not None and content.near.host == reference.host
-    yield Call(name="HeadManifest", uri=str(reference))
-    if not present:
-        yield Call(name="HeadManifest", uri=str(reference))  # by who sends, right before
-        blobs = [(layer.descriptor, near) for layer in content.layers]
-        for blob, shared in (*blobs, (content.config.descriptor, False)):
-            uri = f"{reference.name}@{blob.digest}"
-            yield Call(name="HeadBlob", uri=uri)
-            if lacks(blob.digest):
-                yield Call(name="MountBlob" if shared else "UploadBlob", uri=uri, size=blob.size)
-        size = len(content.manifest.content)
-        yield Call(name="PutManifest", uri=str(reference), size=size)
-        yield Call(name="HeadManifest", uri=str(reference))
-    yield Call(name="DescribeImages", uri=str(reference))

@@ -16,7 +16,7 @@ from packager.publishing.addresses import (
     application_arn,
     every_application,
 )
-from packager.publishing.calls import Call, calls_to_push
+from packager.publishing.calls import Call
 from packager.publishing.granting import (
     Change,
     Policies,
@@ -25,6 +25,7 @@ from packager.publishing.granting import (
     plan,
     require_pulls,
 )
+from packager.publishing.imagecalls import calls_to_push
 from packager.publishing.imagecontent import ImageContent
 from packager.publishing.images import (
     Prepared,
