@@ -115,7 +115,7 @@ def test_a_test_is_named_for_its_script_and_finds_it() -> None:
     choices = Choices(release=CHOICES.release, entry_point="jobs/daily-run.py")
     test = plan(folder({}), choices).files[1]
     assert test.path == "tests/test_daily_run.py"
-    assert 'parents[1] / "jobs/daily-run.py"' in test.text
+    assert 'run_module("jobs.daily-run")' in test.text
 
 
 @pytest.mark.parametrize(

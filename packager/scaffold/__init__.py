@@ -99,7 +99,8 @@ def plan(folder: Folder, choices: Choices) -> Plan:
         # A script of somebody's own has tests of its own, or none that we could write.
         if files[0].text == script:
             name = f"tests/test_{PurePosixPath(entry_point).stem.replace('-', '_')}.py"
-            test = template("test.py").replace("@ENTRY_POINT@", entry_point)
+            module = ".".join(PurePosixPath(entry_point).with_suffix("").parts)
+            test = template("test.py").replace("@MODULE@", module)
             files.append(_added(folder, name, test))
     if not folder.is_project:
         files.append(_added(folder, ".gitignore", template("gitignore")))

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import boto3
 import pytest
@@ -213,6 +214,7 @@ def github(files: tuple[Path, ...], variables: Mapping[str, str]) -> Iterator[St
                 yield from steps(action["runs"]["steps"], env)
 
     def value(text: str) -> str:
+        text = text.replace("${{ matrix.arch }}", "amd64")
         text = re.sub(r"\$\{\{ vars\.(\w+) \}\}", lambda m: variables[m[1]], text)
         return text.replace("${{ inputs.path }}", ".").replace("${{ inputs.version }}", "0")
 
@@ -273,9 +275,12 @@ def account(cloud: Cloud, emr: Service) -> None:
 
 
 def run_all(
-    steps: Iterator[Step], root: Path, emr: Service, tmp_path: Path
+    steps: Iterator[Step], root: Path, emr: Service, tmp_path: Path, *, tests: bool = False
 ) -> list[tuple[str, int, str]]:
-    """Run steps as CI does, with packager installed, while the rig's time passes."""
+    """Run steps as CI does, with packager installed, while the rig's time passes.
+
+    Those with `packager test`, which need an engine, or the others.
+    """
     ended = threading.Event()
 
     def pass_time() -> None:
@@ -287,7 +292,7 @@ def run_all(
     outcomes = []
     try:
         for step in steps:
-            if "pip install" in step.command:
+            if "pip install" in step.command or ("packager test" in step.command) != tests:
                 continue
             env = {**os.environ, **step.env, "PACKAGER_CACHE_DIR": str(tmp_path / "store")}
             env |= {"PATH": f"{BIN}:{env['PATH']}", "GITHUB_OUTPUT": str(tmp_path / "output")}
@@ -333,6 +338,31 @@ def test_their_commands_publish_and_run(
     assert request["jobDriver"]["sparkSubmit"]["entryPoint"] in keys
     report = project / ("packager.sarif" if service == "github" else "packager.xml")
     assert report.is_file()
+
+
+@pytest.mark.docker
+@pytest.mark.network
+@pytest.mark.parametrize("service", STEPS)
+def test_their_commands_test_in_the_image(
+    packager: Command,
+    emr: Service,
+    project: Path,
+    tmp_path: Path,
+    base_image: str,
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+) -> None:
+    files = add(packager, project, service)
+    assert packager("pack", cwd=project).code == 0
+    monkeypatch.setenv("PACKAGER_BASE_IMAGE", base_image)
+    monkeypatch.setenv("TEST_ENGINE", "1")
+    steps = list(STEPS[service](files, VARIABLES))
+    ours = {"DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}  # GitLab's engine is elsewhere
+    here = [replace(s, env={k: v for k, v in s.env.items() if k not in ours}) for s in steps]
+    ((_, code, text),) = run_all(iter(here), project, emr, tmp_path, tests=True)
+    assert code == 0, text
+    cases = ET.parse(project / "junit.xml").iter("testcase")  # noqa: S314  # our own
+    assert [case.attrib["name"] for case in cases] == ["test_words_are_counted"]
 
 
 @pytest.mark.parametrize("service", STEPS)
