@@ -142,6 +142,7 @@ class Golden:
     def check(self, name: str, text: str) -> None:
         path = Path(__file__).parent / "golden" / name
         if self.update:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.is_file(), f"{path} is missing: write it with --update-golden"
         assert text == path.read_text(encoding="utf-8")

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from packager.emitters import EMITTERS
 from tests.command import Command
+from tests.conftest import Golden
 
 SAMPLE = Path(__file__).parents[2] / "sample_app"
 
@@ -51,6 +53,18 @@ def test_both_architectures_are_packed_and_pass(packed: Path, packager: Command)
         for line in (packed / "stdout").read_text().splitlines()
     ]
     assert [("amd64" in n, "arm64" in n) for n in names] == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("form", EMITTERS)
+def test_every_form_of_its_configuration_is_as_it_was(
+    packed: Path, packager: Command, golden: Golden, form: str
+) -> None:
+    """What a project's text depends on is in the names in it: what is packed never swings."""
+    asked = ("--format", form, "--arch", "arm64", "--s3-uri", "s3://my-bucket/jobs")
+    schedule = ("--schedule", "cron(0 6 * * ? *)") if form == "scheduler" else ()
+    got = packager("conf", *asked, *schedule, cwd=packed)
+    assert got.code == 0, got.err
+    golden.check(f"sample-app/conf-{form}.txt", got.out)
 
 
 def test_archives_hold_binaries_of_their_own_architecture(packed: Path, packager: Command) -> None:
