@@ -55,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in tuple(os.environ):
         if name.startswith(("PACKAGER_", "AWS_")):
             del os.environ[name]
+    # Options for this run are none for the runs of pytest that tests start.
+    os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PACKAGER_CACHE_DIR"] = "/dev/null/a test that has a store sets this"
     # Only the tests of the clean room have one.
     os.environ["PACKAGER_CLEAN_ROOM"] = "off"
