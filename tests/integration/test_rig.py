@@ -138,7 +138,11 @@ def test_an_engine_comes_up_goes_down_and_comes_up_again(second: Engine) -> None
 
 @AS_ROOT
 @pytest.mark.docker
-@pytest.mark.parametrize("number", [str(os.getpid()), "4194304", "", "no number"])
+@pytest.mark.parametrize(
+    "number",
+    [str(os.getpid()), "4194304", "", "no number"],
+    ids=["of another program", "of nothing", "empty", "no number"],
+)
 def test_pid_files_of_the_dead_do_not_keep_an_engine_from_starting(
     second: Engine, number: str
 ) -> None:
