@@ -111,8 +111,8 @@ def test_it_runs_a_job_of_pyspark(base_image: str) -> None:
 
 
 @pytest.fixture
-def second(tmp_path: Path) -> Iterator[Engine]:
-    engine = engine_under(tmp_path)
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = engine_under(tmp_path_factory.mktemp("second"))  # paths of sockets have to be short
     yield engine
     stop(engine)
 
