@@ -225,7 +225,8 @@ def test_only_layers_that_are_not_known_are_asked_for(
         assert {p.name for p in layers.iterdir()} == {
             p.name for p in (tmp_path / "other" / "layers").iterdir()
         }
-    assert "/packager-" not in docker("image", "ls", "--format", "{{.Repository}}")
+        tags = docker("image", "inspect", "--format", "{{json .RepoTags}}", name)
+        assert len(json.loads(tags)) == 1, "nothing is left"
 
 
 @pytest.mark.docker
