@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from packager.adapters.endpoints import endpoints
 from packager.adapters.engine import image_id
-from packager.adapters.imagesources.engine import EngineImages
+from packager.adapters.imagesources.engine import AbsentError, EngineImages
 from packager.adapters.imagesources.registry import RegistryImages
 from packager.imagevalidation import ENGINE, REGISTRY
 from packager.layershelf import Shelf
@@ -28,26 +28,30 @@ class ChosenImages:
 
     @contextlib.contextmanager
     def opened(self, named: str, platform: str, shelf: Shelf) -> Iterator[Blobs]:
-        with self._found(named, platform, shelf) as image:
-            yield image
+        with contextlib.ExitStack() as stack:
+            yield stack.enter_context(self._found(named, platform, shelf, stack))
 
     def has(self, reference: str) -> bool:
         """Asked quickly, and no where that is not possible."""
         return bool(image_id(self.engine.env, reference))
 
     def _found(
-        self, named: str, platform: str, shelf: Shelf
+        self, named: str, platform: str, shelf: Shelf, stack: contextlib.ExitStack
     ) -> contextlib.AbstractContextManager[Blobs]:
         if named.startswith(REGISTRY):
             return self.registry.opened(named.removeprefix(REGISTRY), platform, shelf)
         if named.startswith(ENGINE):
             return self.engine.opened(named.removeprefix(ENGINE), platform, shelf)
         in_registry = named.partition("/")[0] != named and parse_reference(named).host != DOCKER_HUB
-        if in_registry and not (
-            engine_is_near(self.engine.env) and self.engine.has(named, platform)
-        ):
+        if in_registry and not engine_is_near(self.engine.env):
             return self.registry.opened(named, platform, shelf)
-        return self.engine.opened(named, platform, shelf)
+        try:
+            found = stack.enter_context(self.engine.opened(named, platform, shelf))
+        except AbsentError:
+            if not in_registry:
+                raise
+            return self.registry.opened(named, platform, shelf)
+        return contextlib.nullcontext(found)
 
 
 def engine_is_near(env: Mapping[str, str]) -> bool:

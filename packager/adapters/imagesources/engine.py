@@ -26,6 +26,10 @@ BLOBS: Final = "blobs/sha256/"
 _TAG: Final = "read"
 
 
+class AbsentError(ToolError):
+    """The engine answers, and does not have the image."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineImages:
     """The images of the engine that the environment leads to."""
@@ -36,10 +40,6 @@ class EngineImages:
     remember: Callable[[str, str, str], None]
     whole: bool = False
     """Whether layers themselves are wanted, and not only what is in them."""
-
-    def has(self, reference: str, platform: str) -> bool:
-        """Raise `ToolError` where there is no engine."""
-        return find_image(connect(self.env), reference, platform) is not None
 
     @contextlib.contextmanager
     def opened(self, reference: str, platform: str, shelf: Shelf) -> Iterator[Kept]:
@@ -60,7 +60,7 @@ class EngineImages:
         engine = connect(self.env)
         found = find_image(engine, reference, platform)
         if found is None:
-            raise ToolError(
+            raise AbsentError(
                 f"the engine does not have the image {reference}",
                 why=f"{engine.name} at {engine.endpoint.address} was asked",
                 fix=f"docker pull --platform {platform} {reference}; or name a file, or an image in"
