@@ -93,6 +93,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         Wall.open = True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    # The last test of a process also ends what others left for the whole run.
+    Wall.open = True
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     strict = item.config.getoption("--no-skip") or os.environ.get("CI") == "true"
     lacking = _lacking(item)
