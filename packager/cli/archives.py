@@ -19,6 +19,7 @@ from packager.cli.options import (
     Waive,
     form_of,
     pairs,
+    records_folder,
     settings_of,
     show_reports,
 )
@@ -59,7 +60,7 @@ def validate(
         "waivers": pairs("--waive", "CODE=REASON", waive),
     }
     project, settings = settings_of(None, flags, required=False)
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     reports = reports_on(
         tuple(paths or ()),
         folder,
@@ -112,7 +113,7 @@ def inspect(
             fix="name one, or leave --html out to compare",
         )
     project, settings = settings_of(None, {"release": release, "arch": arch}, required=False)
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     chosen: list[Path | None] = [*paths] if paths else [None]
     found = [
         look_into(path, folder, release=settings.release, arch=settings.arch[0] if arch else None)

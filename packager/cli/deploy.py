@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from packager.cli.options import Arch, Json, Profile, Quiet, Region, Release, settings_of
+from packager.cli.options import (
+    Arch,
+    Json,
+    OneRecord,
+    Profile,
+    Quiet,
+    Region,
+    Release,
+    records_folder,
+    settings_of,
+)
 from packager.console import Console
 from packager.errors import ConfigError
 
@@ -27,9 +37,7 @@ def deploy(
         str | None,
         typer.Option("--image", metavar="URI", help="In ECR, best by digest; else the record's."),
     ] = None,
-    record: Annotated[
-        Path | None, typer.Option("--record", metavar="FILE", help="Record; else the one in dist.")
-    ] = None,
+    record: OneRecord = None,
     start: Annotated[
         bool, typer.Option("--start", help="Start it, and compare the image that it uses.")
     ] = False,
@@ -81,7 +89,7 @@ def deploy(
     if delete:
         _delete(site, live, str(table["name"]), yes=yes, wait=wait_for_runs, dry_run=dry_run)
         return
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     wanted = _wanted(table, settings, record, folder, chosen_arch=arch)
     EmrServerless.check("CreateApplication", wanted)
     if dry_run:

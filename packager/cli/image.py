@@ -11,7 +11,9 @@ from packager.cli.image_inspect import inspect
 from packager.cli.options import (
     Arch,
     Format,
+    Image,
     Json,
+    MadeFrom,
     Output,
     Quiet,
     Release,
@@ -40,13 +42,7 @@ def image_(context: typer.Context) -> None:
 
 @image.command("validate")
 def validate(
-    named: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE",
-            help="Tar of docker save, OCI layout, or an image of an engine or registry.",
-        ),
-    ],
+    named: Image,
     release: Release = None,
     arch: Arch = None,
     python: Annotated[
@@ -56,14 +52,7 @@ def validate(
     type_: Annotated[
         str, typer.Option("--type", metavar="TYPE", help="What runs on it: spark or hive.")
     ] = "spark",
-    base_image: Annotated[
-        str | None,
-        typer.Option(
-            "--base-image",
-            metavar="IMAGE",
-            help="What it was made from; else the release's own, if the engine has that.",
-        ),
-    ] = None,
+    base_image: MadeFrom = None,
     run: Annotated[
         bool, typer.Option("--run", help="Also run SparkPi and a PySpark job in it.")
     ] = False,

@@ -15,6 +15,7 @@ from packager.cli.options import (
     CleanRoom,
     Json,
     Out,
+    ProjectOrRecord,
     Python,
     Quiet,
     Release,
@@ -36,13 +37,7 @@ if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
 
 
 def build(
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[PATH]",
-            help="Project, which is packed first; or a record of `packager pack`.",
-        ),
-    ] = None,
+    path: ProjectOrRecord = None,
     push: Annotated[
         str | None,
         typer.Option(

@@ -6,19 +6,13 @@ from typing import Annotated
 import typer
 
 from packager.cli.image_build import found_for_images
-from packager.cli.options import BaseImage, CleanRoom, Python, Quiet, Release
+from packager.cli.options import BaseImage, CleanRoom, ProjectOrRecord, Python, Quiet, Release
 from packager.console import Console
 from packager.errors import ConfigError
 
 
 def eject(
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[PATH]",
-            help="Project, which is packed first; or a record of `packager pack`.",
-        ),
-    ] = None,
+    path: ProjectOrRecord = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File to write; else it is printed."),

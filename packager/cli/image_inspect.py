@@ -1,32 +1,16 @@
 """`packager image inspect`: what takes how much room in an image."""
 
 import os
-from typing import Annotated
 
-import typer
-
-from packager.cli.options import Arch, Json, Quiet, Release, settings_of
+from packager.cli.options import Arch, Image, Json, MadeFrom, Quiet, Release, settings_of
 from packager.console import Console
 
 
 def inspect(
-    named: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGE",
-            help="Tar of docker save, OCI layout, or an image of an engine or registry.",
-        ),
-    ],
+    named: Image,
     release: Release = None,
     arch: Arch = None,
-    base_image: Annotated[
-        str | None,
-        typer.Option(
-            "--base-image",
-            metavar="IMAGE",
-            help="What it was made from; else the release's own, if the engine has that.",
-        ),
-    ] = None,
+    base_image: MadeFrom = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

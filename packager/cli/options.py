@@ -70,6 +70,39 @@ Records = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[RECORD]...", help="Records; those of dist if none is given."),
 ]
+RecordsAt = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Record, or a folder of them; else dist."),
+]
+OneRecord = Annotated[
+    Path | None, typer.Option("--record", metavar="FILE", help="Record; else the one in dist.")
+]
+ProjectOrRecord = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[PATH]",
+        help="Project, which is packed first; or a record of `packager pack`.",
+    ),
+]
+Image = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE",
+        help="Tar of docker save, OCI layout, or an image of an engine or registry.",
+    ),
+]
+MadeFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--base-image",
+        metavar="IMAGE",
+        help="What it was made from; else the release's own, if the engine has that.",
+    ),
+]
+BucketOwner = Annotated[
+    str | None,
+    typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account the bucket must be of."),
+]
 Region = Annotated[
     str | None,
     typer.Option("--region", metavar="REGION", help="AWS Region, if the profile's is another."),
@@ -104,6 +137,11 @@ def settings_of(
         return None, resolve(flags, os.environ, {}, None)
     settings = resolve(flags, os.environ, project.settings, project.root / "pyproject.toml")
     return project, settings
+
+
+def records_folder(project: "Project | None", settings: "Settings") -> Path:
+    """Where `packager pack` leaves records; here, where there is no project."""
+    return Path.cwd() if project is None else project.root / settings.out
 
 
 def pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]:

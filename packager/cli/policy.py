@@ -18,7 +18,7 @@ from packager.cli.access import (
     data_of,
     place_of,
 )
-from packager.cli.options import Profile, Quiet, Region, S3Uri, settings_of
+from packager.cli.options import Profile, Quiet, Region, S3Uri, records_folder, settings_of
 from packager.console import Console
 from packager.errors import ConfigError
 
@@ -206,7 +206,7 @@ def _records(
 ) -> "tuple[Record, ...]":
     from packager.recorded import find_record, records_in
 
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     found = [find_record(path, folder, release=None, arch=None) for path in paths]
     return tuple(one.record for one in found or records_in(folder))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from packager.cli.options import Json, Profile, Quiet, Region, settings_of
+from packager.cli.options import BucketOwner, Json, Profile, Quiet, RecordsAt, Region, settings_of
 from packager.console import Console
 from packager.errors import ConfigError
 
@@ -40,17 +40,11 @@ def prune(
         int,
         typer.Option("--older-than", metavar="DAYS", min=1, help="Keep what is younger."),
     ] = 7,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Record, or a folder of them; else dist."),
-    ] = None,
+    record: RecordsAt = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
     region: Region = None,
     profile: Profile = None,
-    bucket_owner: Annotated[
-        str | None,
-        typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account the bucket must be of."),
-    ] = None,
+    bucket_owner: BucketOwner = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

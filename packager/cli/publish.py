@@ -10,6 +10,7 @@ import typer
 
 from packager.cli.options import (
     Arch,
+    BucketOwner,
     Json,
     Profile,
     Quiet,
@@ -18,6 +19,7 @@ from packager.cli.options import (
     Release,
     Waive,
     pairs,
+    records_folder,
     settings_of,
 )
 from packager.console import Console
@@ -42,10 +44,7 @@ def publish(
     profile: Profile = None,
     release: Release = None,
     arch: Arch = None,
-    bucket_owner: Annotated[
-        str | None,
-        typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account the bucket must be of."),
-    ] = None,
+    bucket_owner: BucketOwner = None,
     encryption: Annotated[
         str | None,
         typer.Option("--encryption", metavar="SORT", help="AES256 or aws:kms [as the bucket]."),
@@ -113,7 +112,7 @@ def publish(
         )
     options, place = object_options(settings), parse_place(settings.s3_uri)
     root = Path.cwd() if project is None else project.root
-    folder = root if project is None else root / settings.out
+    folder = records_folder(project, settings)
     to = None
     if repository or application or settings.ecr:
         from packager.cli.ecr import destination

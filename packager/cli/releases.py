@@ -1,14 +1,10 @@
 """`packager releases`: what is known of them, and what changes between two."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from packager.cli.options import (
-    Json,
-    settings_of,
-)
+from packager.cli.options import Json, records_folder, settings_of
 from packager.console import Console
 
 if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
@@ -53,7 +49,7 @@ def _show_changes(
     from packager.releases import find_release
 
     old, new = (find_release(name, settings.releases) for name in (label, other))
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     packed = [found.record for found in records_in(folder) if found.record.release == old.label]
     records = [(record, unfit(record, new)) for record in packed]
     if not console.json:

@@ -13,6 +13,7 @@ from packager.cli.options import (
     Conf,
     EntryPoint,
     Json,
+    OneRecord,
     Presets,
     Profile,
     Quiet,
@@ -21,6 +22,7 @@ from packager.cli.options import (
     S3Uri,
     host_arch,
     pairs,
+    records_folder,
     settings_of,
     spark_properties,
 )
@@ -48,9 +50,7 @@ Logs = Annotated[
 
 
 def run(
-    record: Annotated[
-        Path | None, typer.Option("--record", metavar="FILE", help="Record; else the one in dist.")
-    ] = None,
+    record: OneRecord = None,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[ARGUMENT]...", help="Arguments of the job.")
     ] = None,
@@ -177,7 +177,7 @@ def _found(
     from packager.sparkconf import require_entry_point
 
     project, settings = settings_of(None, flags, required=False)
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     arch = settings.arch[0] if flags["arch"] else host_arch() if local and path is None else None
     found = find_record(path, folder, release=settings.release, arch=arch)
 

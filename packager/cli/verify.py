@@ -2,12 +2,20 @@
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from packager.cli.options import Json, Profile, Quiet, Region, settings_of
+from packager.cli.options import (
+    BucketOwner,
+    Json,
+    Profile,
+    Quiet,
+    RecordsAt,
+    Region,
+    records_folder,
+    settings_of,
+)
 from packager.console import Console
 from packager.errors import ExitCode
 
@@ -23,16 +31,10 @@ def verify(
     uri: Annotated[
         str, typer.Argument(metavar="URI", help="Of an object or a record in S3, or an image.")
     ],
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Record, or a folder of them; else dist."),
-    ] = None,
+    record: RecordsAt = None,
     region: Region = None,
     profile: Profile = None,
-    bucket_owner: Annotated[
-        str | None,
-        typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account the bucket must be of."),
-    ] = None,
+    bucket_owner: BucketOwner = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,7 +48,7 @@ def verify(
     console = Console(quiet=quiet, json=json)
     flags = {"region": region, "profile": profile, "bucket_owner": bucket_owner}
     project, settings = settings_of(None, flags, required=False)
-    folder = record or (Path.cwd() if project is None else project.root / settings.out)
+    folder = record or records_folder(project, settings)
 
     def records() -> "list[Record]":
         return [found.record for found in records_at(folder)]
