@@ -100,6 +100,8 @@ class Job:
     where the template is deployed."""
     images: str | Mapping[str, str] | None = None
     """Custom image of the application, or one for `driver` and one for `executor`."""
+    application_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of CreateApplication that the project's settings name, for forms that make it."""
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Properties that are no Spark properties, by the classification they stand in."""
     notes: tuple[str, ...] = ()

@@ -12,6 +12,32 @@ import jinja2
 import pygohcl
 import yaml
 
+APPLICATION: dict[str, Any] = {
+    "name": "reports",
+    "maximum-capacity": {"cpu": "100 vCPU", "memory": "400 GB", "disk": "1000 GB"},
+    "initial-capacity": {
+        "driver": {"workers": 1, "cpu": "4 vCPU", "memory": "16 GB"},
+        "executor": {"workers": 5, "cpu": "4 vCPU", "memory": "16 GB", "disk": "100 GB"},
+    },
+    "auto-start": True,
+    "auto-stop-minutes": 10,
+    "subnets": ["subnet-0a1b2c3d", "subnet-0a1b2c3e"],
+    "security-groups": ["sg-0a1b2c3d"],
+    "max-concurrent-runs": 10,
+    "queue-timeout-minutes": 60,
+    "studio": True,
+    "livy": False,
+    "log-uri": "s3://logs/jobs",
+    "log-key": "arn:aws:kms:us-east-1:123456789012:key/0a1b",
+    "log-group": "/emr/jobs",
+    "log-executors": True,
+    "managed-logs": False,
+    "prometheus-url": "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+    "conf": {"spark.sql.shuffle.partitions": "64", "spark.x": "a ${b} {{c}}"},
+    "tags": {"team": "data", "cost-center": "7"},
+}
+"""[tool.packager.application], with all that the three forms that make one have a place for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:

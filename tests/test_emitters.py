@@ -14,6 +14,7 @@ from packager.awsmodel import request_problems, shape_problems
 from packager.emitters import ELSEWHERE, EMITTERS, JOBS, STACKS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
+from packager.jobs.wanted import wanted_application
 from packager.policies.job import runtime_role
 from packager.policies.scope import HERE, Artifact, Bucket, Scope
 from packager.releases import limits
@@ -27,7 +28,7 @@ from packager.sparkconf import (
 )
 from tests.awsmodels import service_model
 from tests.conftest import Golden
-from tests.forms import camel, read_back
+from tests.forms import APPLICATION, camel, read_back
 
 LAW = settings(max_examples=40, deadline=None)
 
@@ -363,6 +364,90 @@ def test_a_role_of_its_own_is_written_for_wherever_it_is_deployed(
     text = emitter(name)(replace(JOB, statements=tuple(document["Statement"])))
     assert "\0" not in text
     golden.check(f"own-role-{name}.txt", text + "\n")
+
+
+def settled(**more: object) -> Job:
+    """A job whose application is as settings say."""
+    fields = wanted_application(
+        {**APPLICATION, **more},
+        name="report",
+        release=JOB.release,
+        architecture="ARM64",
+        images=None,
+    )
+    return replace(JOB, application_fields=fields)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_an_application_is_made_as_the_settings_say(name: str, golden: Golden) -> None:
+    golden.check(f"application-{name}.txt", emitter(name)(settled()) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "lacking"),
+    [
+        ("terraform", {"sessions": True}, "interactiveConfiguration.sessionEnabled"),
+        (
+            "terraform",
+            {
+                "initial-capacity": {
+                    "driver": {
+                        "workers": 1,
+                        "cpu": "4 vCPU",
+                        "memory": "16 GB",
+                        "disk-type": "standard",
+                    }
+                }
+            },
+            "initialCapacity.DRIVER.workerConfiguration.diskType",
+        ),
+        (
+            "cloudformation",
+            {"disk-key": "arn:aws:kms:us-east-1:123456789012:key/0a1b"},
+            "diskEncryptionConfiguration",
+        ),
+        (
+            "cdk",
+            {"api": {"jobLevelCostAllocationConfiguration": {"enabled": True}}},
+            "jobLevelCostAllocationConfiguration",
+        ),
+        (
+            "cloudformation",
+            {"api": {"runtimeConfiguration": [{"classification": "a", "comment": "b"}]}},
+            "runtimeConfiguration.comment",
+        ),
+    ],
+)
+def test_what_a_form_has_no_place_for_is_named(
+    name: str, more: dict[str, object], lacking: str
+) -> None:
+    error = refused(name, settled(**more))
+    assert error.what.startswith(f"{lacking} of the application can not be written for ")
+    assert "packager deploy" in error.fix
+
+
+@pytest.mark.parametrize("name", ["cloudformation", "cdk"])
+def test_what_cloudformation_would_put_its_own_values_into_is_refused(name: str) -> None:
+    error = refused(name, settled(tags={"team": "{{resolve:ssm:x}}"}))
+    assert "{{resolve:" in error.what
+
+
+def test_names_of_users_stay_as_they_are_in_a_template() -> None:
+    nested = {
+        "classification": "spark-env",
+        "configurations": [{"classification": "export", "properties": {"lowerCase": "x"}}],
+    }
+    made = settled(tags={"team": "data"}, api={"runtimeConfiguration": [nested]})
+    properties = json.loads(emitter("cloudformation")(made))["Resources"]["Application"][
+        "Properties"
+    ]
+    assert properties["Tags"] == [{"Key": "team", "Value": "data"}]
+    assert properties["RuntimeConfiguration"] == [
+        {
+            "Classification": "spark-env",
+            "Configurations": [{"Classification": "export", "Properties": {"lowerCase": "x"}}],
+        }
+    ]
 
 
 def test_a_schedule_is_asked_for_and_refused_where_there_is_no_room_for_it() -> None:

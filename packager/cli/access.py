@@ -1,6 +1,6 @@
 """What jobs have to reach, as options say it and records know it; for policies and roles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -77,23 +77,33 @@ def place_of(settings: "Settings", records: "Sequence[Record]") -> "Bucket | Non
 
 
 def own_role(
-    record: "Record", settings: "Settings", data: dict[str, Any], *, in_image: bool
+    record: "Record",
+    settings: "Settings",
+    data: dict[str, Any],
+    monitoring: Mapping[str, Any],
+    *,
+    in_image: bool,
 ) -> tuple[dict[str, Any], ...]:
     """Statements of a role for the record's job, wherever its template is deployed.
 
+    `monitoring` is the application's `monitoringConfiguration`: the job writes its logs there.
     Raise `ConfigError` where it is not known where the artifacts are, and for too much.
     """
     import json
 
     from packager.policies.grammar import INLINE_CHARS, require_size
     from packager.policies.job import runtime_role
-    from packager.policies.scope import HERE, Scope
+    from packager.policies.scope import HERE, Scope, parse_bucket, parse_log_group
 
+    log_uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
+    log_group = monitoring.get("cloudWatchLoggingConfiguration", {}).get("logGroupName")
     scope = Scope(
         region=HERE["region"],
         account=HERE["account"],
         s3=place_of(settings, (record,)),
         artifacts=artifacts_of((record,), in_image=in_image),
+        logs=parse_bucket(log_uri, "log-uri") if log_uri else None,
+        log_group=parse_log_group(log_group) if log_group else None,
         **data,
     )
     document = runtime_role(scope).to_json()

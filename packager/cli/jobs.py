@@ -17,6 +17,7 @@ from packager.cli.options import (
     Presets,
     Release,
     S3Uri,
+    records_folder,
     settings_of,
     spark_properties,
 )
@@ -26,6 +27,7 @@ from packager.errors import ConfigError
 if TYPE_CHECKING:
     from packager.recorded import Found
     from packager.settings import Settings
+    from packager.sparkconf import Job
 
 CARRIERS: Final = ("archives", "image")
 
@@ -98,7 +100,7 @@ def conf(
     With --own-role, terraform, cloudformation and cdk make the role that the job runs as. It may
     read what was packed, and reach the data that is named.
     """
-    from packager.emitters import ELSEWHERE, JOBS, emitter
+    from packager.emitters import ELSEWHERE, JOBS, STACKS, emitter
     from packager.emitters.parameters import moved_note
     from packager.jobs.request import run_options
     from packager.jobs.workers import require_properties
@@ -115,7 +117,7 @@ def conf(
     if list_presets:
         console.data(_presets(settings))
         return
-    folder = Path.cwd() if project is None else project.root / settings.out
+    folder = records_folder(project, settings)
     found = find_record(
         path, folder, release=settings.release, arch=settings.arch[0] if arch else None
     )
@@ -131,13 +133,16 @@ def conf(
         in_image=in_image,
     )
     options = run_options(settings.run, {"application": application, "role": role})
+    fields = _application_fields(job, settings) if format_ in STACKS else {}
+    monitoring = fields.get("monitoringConfiguration", {})
     job = replace(
         job,
         application=_application_id(options.application, given=application is not None),
         role=options.role,
         schedule=schedule,
         images=_images(found, settings, image) if in_image else None,
-        statements=statements_of(found.record, settings, data, in_image=in_image)
+        application_fields=fields,
+        statements=statements_of(found.record, settings, data, monitoring, in_image=in_image)
         if own_role
         else (),
     )
@@ -194,6 +199,31 @@ def _images(found: "Found", settings: "Settings", given: str | None) -> "str | M
             fix="push one: packager image build --push REPOSITORY; or name it: --image URI",
         )
     return images
+
+
+def _application_fields(job: "Job", settings: "Settings") -> "Mapping[str, Any]":
+    """What [tool.packager.application] names, but for images: they come with the job."""
+    from packager.adapters.aws.emr import EmrServerless
+    from packager.emitters.text import slug
+    from packager.jobs.wanted import wanted_application
+
+    table = {key: value for key, value in settings.application.items() if key != "image"}
+    fields = wanted_application(
+        table,
+        name=slug(job.name),
+        release=job.release,
+        architecture=job.architecture,
+        images=None,
+        sizes=job.limits.worker_sizes,
+    )
+    if fields["type"] != "SPARK":
+        raise ConfigError(
+            "the application is to be of the type hive, and runs no Spark jobs",
+            why="[tool.packager.application] says so",
+            fix="use `--format start-job-run`, with the application that jobs run on",
+        )
+    EmrServerless.check("CreateApplication", fields)
+    return fields
 
 
 def _presets(settings: "Settings") -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from packager.emitters.application import argument, for_cdk
 from packager.emitters.cloudformation import refuse_dynamic_references
 from packager.emitters.python import Code, literal, source
 from packager.emitters.stack import Joined, Reference, Stack, stack, trust
@@ -75,7 +76,8 @@ def _text(made: Stack) -> str:
             ],
         )
 
-    parts = [_construct("application", "emrserverless.CfnApplication", "Application", **_app(made))]
+    fields = {argument(name): value for name, value in for_cdk(made.application).items()}
+    parts = [_construct("application", "emrserverless.CfnApplication", "Application", **fields)]
     if made.job_policy is not None:
         parts.append(role_of("job_role", "JobRole", made.job_trust, made.job_policy))
     parts.append(
@@ -108,26 +110,6 @@ def _text(made: Stack) -> str:
         else "from aws_cdk import aws_scheduler as scheduler\n",
     )
     return head + "".join(parts).rstrip("\n")
-
-
-def _app(made: Stack) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "name": made.name,
-        "type": "SPARK",
-        "release_label": made.release,
-        "architecture": made.architecture,
-    }
-    match made.images:
-        case None:
-            pass
-        case str():
-            arguments["image_configuration"] = {"imageUri": made.images}
-        case _:
-            arguments["worker_type_specifications"] = {
-                worker.capitalize(): {"imageConfiguration": {"imageUri": uri}}
-                for worker, uri in made.images.items()
-            }
-    return arguments
 
 
 def _schedule(expression: str) -> str:

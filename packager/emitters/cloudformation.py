@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from packager.emitters.application import for_cloudformation
 from packager.emitters.stack import Joined, Reference, Stack, stack, trust
 from packager.emitters.text import dump
 from packager.errors import ConfigError
@@ -26,7 +27,7 @@ def cloudformation(job: Job) -> str:
 
 def refuse_dynamic_references(made: Stack) -> None:
     """Raise `ConfigError` for texts that CloudFormation would put its own values into."""
-    if "{{resolve:" in json.dumps(_resolved(made.definition, {})):
+    if "{{resolve:" in json.dumps([_resolved(made.definition, {}), made.application]):
         raise ConfigError(
             "`{{resolve:` can not be written for CloudFormation",
             why="it puts a parameter or a secret in the place of such words",
@@ -46,7 +47,9 @@ def template(made: Stack) -> dict[str, Any]:
 
     parameters: dict[str, Any] = {}
     resources: dict[str, Any] = {
-        "Application": _resource("EMRServerless::Application", **_app(made))
+        "Application": _resource(
+            "EMRServerless::Application", **for_cloudformation(made.application)
+        )
     }
     if made.job_policy is None:
         parameters["ExecutionRoleArn"] = {
@@ -87,31 +90,6 @@ def template(made: Stack) -> dict[str, Any]:
             "StateMachineArn": {"Value": {"Ref": "StateMachine"}},
         },
     }
-
-
-def _app(made: Stack) -> dict[str, Any]:
-    properties: dict[str, Any] = {
-        "Name": made.name,
-        "Type": "SPARK",
-        "ReleaseLabel": made.release,
-        "Architecture": made.architecture,
-    }
-    return properties | _images(made)
-
-
-def _images(made: Stack) -> dict[str, Any]:
-    match made.images:
-        case None:
-            return {}
-        case str():
-            return {"ImageConfiguration": {"ImageUri": made.images}}
-        case _:
-            return {
-                "WorkerTypeSpecifications": {
-                    worker.capitalize(): {"ImageConfiguration": {"ImageUri": uri}}
-                    for worker, uri in made.images.items()
-                }
-            }
 
 
 def _resource(kind: str, **properties: Any) -> dict[str, Any]:

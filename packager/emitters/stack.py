@@ -56,9 +56,8 @@ RULE: Final = Joined(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     name: str
-    release: str
-    architecture: str
-    images: str | Mapping[str, str] | None
+    application: Mapping[str, Any]
+    """Fields of CreateApplication."""
     role: str | None
     """ARN of the job's role, if it is known."""
     definition: Mapping[str, Any]
@@ -76,9 +75,7 @@ def stack(job: Job) -> Stack:
     """Raise `ConfigError` for what the services would not take."""
     return Stack(
         name=slug(job.name),
-        release=job.release,
-        architecture=job.architecture,
-        images=job.images,
+        application=_application(job),
         role=job.role,
         definition=definition(
             job, ApplicationId=Reference("application"), ExecutionRoleArn=Reference("role")
@@ -110,6 +107,26 @@ def stack(job: Job) -> Stack:
         schedule=job.schedule,
         schedule_policy=policy(_allow("states:StartExecution", on=Reference("machine"))),
     )
+
+
+def _application(job: Job) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": slug(job.name),
+        "type": "SPARK",
+        "releaseLabel": job.release,
+        "architecture": job.architecture,
+    }
+    match job.images:
+        case None:
+            pass
+        case str():
+            fields["imageConfiguration"] = {"imageUri": job.images}
+        case _:
+            fields["workerTypeSpecifications"] = {
+                worker.capitalize(): {"imageConfiguration": {"imageUri": uri}}
+                for worker, uri in job.images.items()
+            }
+    return {**fields, **job.application_fields}
 
 
 def _placed(value: Any) -> Any:

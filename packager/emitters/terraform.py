@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from packager.emitters.application import for_terraform
 from packager.emitters.stack import Joined, Reference, Stack, stack, trust
 from packager.emitters.text import identifier
 from packager.errors import ConfigError
@@ -93,7 +94,7 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         }
         default = {} if made.role is None else {"default": made.role}
         yield 'variable "execution_role_arn"', variable | default
-    yield f'resource "aws_emrserverless_application" "{name}"', _application(made)
+    yield f'resource "aws_emrserverless_application" "{name}"', _application(made.application)
     if made.job_policy is not None:
         yield from role_of("job", made.job_trust, made.job_policy)
     yield from role_of("states", trust("states.amazonaws.com"), made.machine_policy)
@@ -123,22 +124,20 @@ def _blocks(made: Stack, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         )
 
 
-def _application(made: Stack) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "name": made.name,
-        "type": "spark",
-        "release_label": made.release,
-        "architecture": made.architecture,
+def _application(fields: Mapping[str, Any]) -> dict[str, Any]:
+    said = for_terraform(fields)
+    # In small letters, as the provider's documentation has it.
+    return _nested(said | {"type": said["type"].lower()})
+
+
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """With a block for each mapping in a list."""
+    return {
+        name: [Nested(_nested(item)) for item in value]
+        if isinstance(value, list) and value and isinstance(value[0], Mapping)
+        else value
+        for name, value in fields.items()
     }
-    if isinstance(made.images, Mapping):
-        raise ConfigError(
-            "one image for the driver and one for executors can not be written for Terraform",
-            why="its provider hashicorp/aws has no place for images by worker (6.25)",
-            fix="use one image for both, `--format cloudformation`, or packager deploy",
-        )
-    if made.images is not None:
-        body["image_configuration"] = Nested({"image_uri": made.images})
-    return body
 
 
 def _body(body: Mapping[str, Any], indent: int) -> str:
@@ -149,16 +148,24 @@ def _body(body: Mapping[str, Any], indent: int) -> str:
     if not body:
         return "{}"
     inner = indent + 2
-    rows = [(_key(key), *_value(value, inner)) for key, value in body.items()]
+    rows = [
+        (_key(key), *_value(item, inner))
+        for key, value in body.items()
+        for item in (value if _is_blocks(value) else [value])
+    ]
     lines: list[str] = []
     for index, (key, sign, text) in enumerate(rows):
         width = len(key)
         if sign and "\n" not in text:
             width = max(len(k) for k, _, _ in _together(rows, index))
         lines.append(" " * inner + (f"{key.ljust(width)} = {text}" if sign else f"{key} {text}"))
-        if not sign and index + 1 < len(rows):
+        if index + 1 < len(rows) and not (sign and rows[index + 1][1]):  # around blocks
             lines.append("")
     return "{\n" + "\n".join(lines) + "\n" + " " * indent + "}"
+
+
+def _is_blocks(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Nested)
 
 
 def _together(rows: list[tuple[str, str, str]], index: int) -> list[tuple[str, str, str]]:

@@ -123,3 +123,37 @@ def test_what_can_not_be_is_refused(
     assert (done.code, done.out) == (2, "")
     assert what in done.error[0]
     assert fix in done.error[2]
+
+
+LOGS = """
+[tool.packager.application]
+log-uri = "s3://logs/jobs"
+log-group = "/emr/jobs"
+image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/other:1"
+tags = { team = "data" }
+"""
+
+
+def test_an_application_that_is_made_has_what_the_settings_say(conf: Conf) -> None:
+    done = conf("-f", "cloudformation", "--own-role", application=LOGS)
+    found = allowed(done)
+    assert found["WriteLogs"] == {"Fn::Sub": "arn:${AWS::Partition}:s3:::logs/jobs/applications/*"}
+    assert any("log-group:/emr/jobs" in str(resource) for resource in found.values())
+    properties = json.loads(done.out)["Resources"]["Application"]["Properties"]
+    assert properties["Tags"] == [{"Key": "team", "Value": "data"}]
+    assert "ImageConfiguration" not in properties
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('type = "hive"', "runs no Spark jobs"),
+        ('tags = { "" = "x" }', "tags"),
+        ('sizes = "large"', "sizes"),
+    ],
+)
+def test_an_application_that_can_not_be_made_is_told(conf: Conf, table: str, said: str) -> None:
+    done = conf("-f", "terraform", application=f"[tool.packager.application]\n{table}\n")
+    assert done.code == 2
+    assert said in done.err
+    assert conf(application=f"[tool.packager.application]\n{table}\n").code == 0

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from packager.emitters import emitter
+from packager.jobs.wanted import wanted_application
 from packager.policies.job import runtime_role
 from packager.policies.scope import HERE, Bucket, Scope
 from packager.releases import limits
 from packager.sparkconf import Job, SparkConf
-from tests.forms import github_outputs
+from tests.forms import APPLICATION, github_outputs
 
 UV = str(Path(sys.executable).with_name("uv"))
 ODD = (
@@ -54,6 +55,13 @@ OWN_ROLE = replace(
     ),
 )
 
+SETTLED = replace(
+    JOB,
+    application_fields=wanted_application(
+        APPLICATION, name="report", release=JOB.release, architecture=JOB.architecture, images=None
+    ),
+)
+"""With an application that has all that settings can say and every form can hold."""
 BY_WORKER = replace(
     JOB, images={"driver": str(OWN_ROLE.images), "executor": f"{str(OWN_ROLE.images)[:-1]}1"}
 )
@@ -134,7 +142,9 @@ def test_an_output_of_several_lines_ends_where_it_should() -> None:
 
 TERRAFORM = Path(__file__).parents[1] / "terraform.py"
 ROLES = pytest.mark.parametrize(
-    "job", [JOB, OWN_ROLE], ids=["a role that is there", "a role of its own"]
+    "job",
+    [JOB, OWN_ROLE, SETTLED],
+    ids=["a role that is there", "a role of its own", "an application of settings"],
 )
 
 
@@ -212,7 +222,12 @@ def test_statelint_takes_the_state_machine(tmp_path: Path) -> None:
 @pytest.mark.network
 def test_cfn_lint_takes_the_template(tmp_path: Path) -> None:
     files = []
-    for name, job in {"given": JOB, "own": OWN_ROLE, "workers": BY_WORKER}.items():
+    for name, job in {
+        "given": JOB,
+        "own": OWN_ROLE,
+        "workers": BY_WORKER,
+        "settled": SETTLED,
+    }.items():
         files.append(tmp_path / f"{name}.json")
         files[-1].write_text(emitter("cloudformation")(job), encoding="utf-8")
     wrong = tmp_path / "wrong.json"
@@ -239,8 +254,13 @@ app.synth()
 @pytest.mark.node
 @pytest.mark.parametrize(
     "job",
-    [JOB, OWN_ROLE, BY_WORKER],
-    ids=["a role that is there", "a role of its own", "an image for each worker"],
+    [JOB, OWN_ROLE, BY_WORKER, SETTLED],
+    ids=[
+        "a role that is there",
+        "a role of its own",
+        "an image for each worker",
+        "an application of settings",
+    ],
 )
 def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> None:
     (tmp_path / "stack.py").write_text(emitter("cdk")(job), encoding="utf-8")
@@ -271,7 +291,9 @@ def application(template: dict[str, Any]) -> dict[str, Any]:
         for resource in template["Resources"].values()
         if resource["Type"] == "AWS::EMRServerless::Application"
     )
-    return dict(found)
+    # The CDK sorts them.
+    tags = sorted(found.get("Tags", []), key=lambda tag: tag["Key"])
+    return {**found, "Tags": tags}
 
 
 def kinds(template: dict[str, Any]) -> list[str]:
