@@ -6,6 +6,7 @@ Pure but for the ports, which build here or in Docker.
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
@@ -19,7 +20,9 @@ from packager.project import Project
 from packager.settings import Settings
 from packager.sourcetree import app_files, source_digest
 from packager.target import Target
-from packager.trees import Tree
+
+if TYPE_CHECKING:
+    from packager.trees import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Needs:
     selection: Selection
     built: tuple[StoredWheel, ...]
     app: App
-    tree: Tree | None = None
+    tree: "Tree | None" = None
     """Of the environment that is packed as it is, instead of wheels."""
     python: BundledPython | None = None
     """None where the release has the target's Python."""

@@ -28,10 +28,10 @@ from packager.project import (
 from packager.selection import require_locked, selection_for
 from packager.settings import Settings
 from packager.target import Target
-from packager.trees import Tree
 
 if TYPE_CHECKING:  # imported while the resolver is waited for
     from packager.making import Packed
+    from packager.trees import Tree
 
 Say = Callable[[str], None]
 

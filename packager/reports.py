@@ -114,12 +114,12 @@ def _sentences(finding: Finding) -> str:
     return f"{finding.where}: {finding.what}. Why: {finding.why}. Fix: {finding.fix}.{reason}"
 
 
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML: Final = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def _xml(text: str) -> str:
     """XML 1.0 has no way to write some characters, and names of archives may have any."""
-    return _NOT_XML.sub(lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(_NOT_XML, lambda match: ascii(match[0])[1:-1], text)
 
 
 SARIF_SCHEMA: Final = (

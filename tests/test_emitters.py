@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packager.awsmodel import request_problems, shape_problems
-from packager.emitters import ELSEWHERE, EMITTERS, JOBS, STACKS, emitter
+from packager.emitters.forms import ELSEWHERE, EMITTERS, JOBS, STACKS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
 from packager.jobs.wanted import wanted_application

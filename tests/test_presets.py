@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from packager.emitters import EMITTERS, emitter
+from packager.emitters.forms import EMITTERS, emitter
 from packager.errors import ConfigError
 from packager.presets import (
     Resolved,

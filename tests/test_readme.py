@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from packager.checks.rules import RULES
-from packager.emitters import EMITTERS
+from packager.emitters.forms import EMITTERS
 from packager.errors import EXIT_CODE_MEANINGS
 from packager.settings import OPTIONS, TABLES
 from tests.faulty import FAULTS, SOUND

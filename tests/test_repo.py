@@ -14,7 +14,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from packager.cli import app
-from packager.emitters import EMITTERS
+from packager.emitters.forms import EMITTERS
 from packager.target import PROVIDED
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ import typer
 from packager.cli.image_build import build
 from packager.cli.image_eject import eject
 from packager.cli.image_inspect import inspect
+from packager.cli.imagepush import push
 from packager.cli.options import (
     Arch,
     Format,
@@ -23,6 +24,7 @@ from packager.cli.options import (
     settings_of,
     show_reports,
 )
+from packager.cli.repository import repository_policy
 from packager.console import Console
 from packager.errors import ConfigError, ExitCode
 
@@ -115,3 +117,7 @@ def validate(
         for target in settings.targets()
     ]
     show_reports(reports, form, output, console)
+
+
+image.command("policy")(repository_policy)
+image.command("push")(push)

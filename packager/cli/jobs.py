@@ -100,7 +100,7 @@ def conf(
     With --own-role, terraform, cloudformation and cdk make the role that the job runs as. It may
     read what was packed, and reach the data that is named.
     """
-    from packager.emitters import ELSEWHERE, JOBS, STACKS, emitter
+    from packager.emitters.forms import ELSEWHERE, JOBS, STACKS, emitter
     from packager.emitters.parameters import moved_note
     from packager.jobs.request import run_options
     from packager.jobs.workers import require_properties
@@ -170,7 +170,7 @@ def _in_image(carrier: str, image: str | None) -> bool:
 
 def _require_room(form: str, data: Mapping[str, Any], *, own_role: bool, role: str | None) -> None:
     """Raise `ConfigError` for a role where there is none to be made, or for another one."""
-    from packager.emitters import STACKS
+    from packager.emitters.forms import STACKS
 
     if own_role and form not in STACKS:
         raise ConfigError(

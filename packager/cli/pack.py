@@ -171,11 +171,11 @@ def _project_or_environment(
     path: Path | None, flags: Mapping[str, Any]
 ) -> "tuple[Project, Settings]":
     """A project, or an environment alone where nothing here says that it is one of a project."""
-    from packager.project import environment_alone
-    from packager.venvs import name_of
-
     project, settings = settings_of(path, flags, required=path is not None)
     if settings.venv is not None and path is None and not (project and project.described):
+        from packager.project import environment_alone
+        from packager.venvs import name_of
+
         return environment_alone(name_of(Path(settings.venv)), Path.cwd()), settings
     if project is None:
         project, settings = settings_of(path, flags)
@@ -184,7 +184,7 @@ def _project_or_environment(
 
 
 def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Console) -> None:
-    from packager.emitters import emitter
+    from packager.emitters.parameters import spark_submit
     from packager.recorded import Found, job_of, target_of
     from packager.reports import report_text
 
@@ -212,6 +212,6 @@ def _show_packed(packed: "tuple[Packed, ...]", settings: "Settings", console: Co
             )
         elif item.report.passed:
             console.say(f"sparkSubmitParameters for {subject}:")
-            console.data(emitter("spark-submit")(job))
+            console.data(spark_submit(job))
     if console.json:
         console.document(documents)

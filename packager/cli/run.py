@@ -313,3 +313,7 @@ def _run_local(
     )
     if status:
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
+
+
+command = typer.Typer(add_completion=False, rich_markup_mode=None)
+command.command("run", context_settings={"ignore_unknown_options": True})(run)

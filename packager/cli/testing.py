@@ -173,3 +173,7 @@ def suite(
 def _to_stdout(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+command = typer.Typer(add_completion=False, rich_markup_mode=None)
+command.command("test", cls=ForPytest)(suite)

@@ -12,6 +12,7 @@ Entries = Sequence[tuple[str, str]]
 
 def spark_submit(job: Job) -> str:
     """`--conf key=value …`. Raise `ConfigError` for what can not be written so."""
+    refuse_classifications(job, "as Spark properties")
     for key, value in job.conf.entries:
         if not fits_a_word(value):
             raise ConfigError(

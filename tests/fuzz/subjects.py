@@ -26,7 +26,7 @@ from packager.adapters.store import Store
 from packager.adapters.symbols import StoreStripper
 from packager.adapters.uv import Uv
 from packager.checks.rules import RULES
-from packager.emitters import EMITTERS
+from packager.emitters.forms import EMITTERS
 from packager.entrypoints import entry_point_names
 from packager.errors import CommandError, PackagerError
 from packager.explain import explanation

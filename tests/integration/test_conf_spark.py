@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from packager.emitters import EMITTERS
+from packager.emitters.forms import EMITTERS
 from packager.releases import limits
 from packager.sparkconf import Job, SparkConf, conf_for_archives, local_uri
 from tests.archives import tar_gz

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from packager.emitters import emitter
+from packager.emitters.forms import emitter
 from packager.jobs.wanted import wanted_application
 from packager.policies.job import runtime_role
 from packager.policies.scope import HERE, Bucket, Scope

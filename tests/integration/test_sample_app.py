@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from packager.emitters import EMITTERS
+from packager.emitters.forms import EMITTERS
 from tests.command import Command
 from tests.conftest import Golden
 
