@@ -1,39 +1,118 @@
-"""Images that are handed to an engine: our layers and the documents; the base's layers it has.
+"""Images that are handed to an engine: the documents, and the layers that it lacks.
 
 The tar is an OCI layout and what `docker save` wrote before that, so that engines of either image
 store read it. Layers that the engine has are left out: it looks for content by digest, or for
-layers by what lies below them, before it looks into the tar.
+layers by what lies below them, before it looks into the tar. Which those are is known from the
+images that engines were given before: one that has such an image still has the lowest layers that
+the two have in common.
 """
 
+import hashlib
 import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from packager.adapters.engine import client, connect, failures, image_id
-from packager.errors import CommandError
-from packager.imagemaking import Made
+from packager.adapters.containers import find_image
+from packager.adapters.engine import Engine, client, connect, failures, image_id
+from packager.errors import CommandError, ConfigError
+from packager.imagemaking import Made, Memory
+from packager.manifests import Descriptor
 from packager.references import Reference
 
 LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
+GIVEN: Final = "given-images"
+"""Where the store remembers what engines were given, by the lowest layers of it."""
+_REMEMBERED_IMAGES: Final = 4
 
 
-def load(made: Made, name: Reference, env: Mapping[str, str]) -> None:
-    """Give the image to the engine under `name`. Raise `CommandError` where it does not take it."""
+def load(made: Made, name: Reference, env: Mapping[str, str], memory: Memory) -> int:
+    """Give the image to the engine under `name`; the size in bytes of the layers that it lacked.
+
+    Raise `CommandError` where it does not take it.
+    """
     engine = connect(env)
-    platform = made.platform
     familiar = str(name)
-    expected = {made.image.manifest.digest, made.image.config.digest}
+    expected = _ids(made)
     if image_id(env, familiar) in expected:
-        return
+        return 0
+    own = (*made.brought, *made.image.own_descriptors)
+    lacking = own[_count_had(engine, env, made, len(own), memory) :]
+    try:
+        _load(engine, made, familiar, lacking)
+    except CommandError:
+        if lacking == own:
+            raise
+        lacking = own  # somebody removed them this moment, or it is a store we do not know
+        _load(engine, made, familiar, lacking)
+    found = image_id(env, familiar)
+    if found is not None and found not in expected:
+        raise CommandError(
+            f"{familiar} in {engine.name} is another image than the one it was given",
+            why=f"it says {found or 'that there is none'}, and should say {min(expected)}",
+            fix="somebody else may have used the name: try again",
+        )
+    for count in range(1, len(own) + 1):
+        key = _bottom(made, len(own) - count)
+        before = [one for one in _given(key, memory) if one != expected]
+        kept = [expected, *before][:_REMEMBERED_IMAGES]
+        memory.remember(GIVEN, key, "\n".join(" ".join(ids) for ids in kept))
+    return sum(layer.size for layer in lacking)
+
+
+def _ids(made: Made) -> tuple[str, ...]:
+    """What engines call the image: after its manifest, or its configuration."""
+    return made.image.manifest.digest, made.image.config.digest
+
+
+def _count_had(
+    engine: Engine, env: Mapping[str, str], made: Made, count: int, memory: Memory
+) -> int:
+    """How many of the upper `count` layers, from the lowest on, the engine has."""
+    for lacking in range(count):
+        for ids in _given(_bottom(made, lacking), memory):
+            if any(_has(engine, env, one, made.platform) for one in ids):
+                return count - lacking
+    return 0
+
+
+def _has(engine: Engine, env: Mapping[str, str], identity: str, platform: str) -> bool:
+    quick = image_id(env, identity)
+    if quick is not None:
+        return quick == identity
+    try:
+        found = find_image(engine, identity, platform)
+    except ConfigError:  # it is for another platform, and so is no image of ours
+        return False
+    return found is not None and found.id == identity
+
+
+def _bottom(made: Made, above: int) -> str:
+    """A name for all layers but the upper ones."""
+    layers = _layers(made)
+    digests = (layer.digest for layer in layers[: len(layers) - above])
+    return hashlib.sha256("\0".join((made.platform, *digests)).encode()).hexdigest()
+
+
+def _given(bottom: str, memory: Memory) -> list[tuple[str, ...]]:
+    return [tuple(line.split()) for line in (memory.recall(GIVEN, bottom) or "").splitlines()]
+
+
+def _layers(made: Made) -> Sequence[Descriptor]:
+    """All of them, and those twice that are there twice."""
+    return (*made.image.base.layers, *made.image.own_descriptors)
+
+
+def _load(engine: Engine, made: Made, familiar: str, lacking: Sequence[Descriptor]) -> None:
+    platform = made.platform
     with (
         tempfile.TemporaryDirectory(prefix="packager-") as folder,
         tempfile.TemporaryFile(prefix="packager-") as file,
     ):
-        _write(made, familiar, file, Path(folder))
+        _write(made, familiar, lacking, file, Path(folder))
         file.seek(0)
         with (
             failures(engine, image=familiar, platform=platform, doing="load the image"),
@@ -47,16 +126,9 @@ def load(made: Made, name: Reference, env: Mapping[str, str]) -> None:
                         fix=f"bring the base anew: docker pull --platform {platform} "
                         f"{made.image.base.name}",
                     )
-    found = image_id(env, familiar)
-    if found is not None and found not in expected:
-        raise CommandError(
-            f"{familiar} in {engine.name} is another image than the one it was given",
-            why=f"it says {found or 'that there is none'}, and should say {min(expected)}",
-            fix="somebody else may have used the name: try again",
-        )
 
 
-def _write(made: Made, name: str, out: Any, folder: Path) -> None:
+def _write(made: Made, name: str, lacking: Sequence[Descriptor], out: Any, folder: Path) -> None:
     image = made.image
     described = {
         **image.manifest.descriptor.document(),
@@ -67,7 +139,7 @@ def _write(made: Made, name: str, out: Any, folder: Path) -> None:
         "platform": dict(zip(("os", "architecture"), made.platform.split("/"), strict=True)),
     }
     index = {"schemaVersion": 2, "manifests": [described]}
-    layers = [_blob(layer.digest) for layer in made.layers]
+    layers = [_blob(layer.digest) for layer in _layers(made)]
     config = _blob(image.config.digest)
     old = [{"Config": config, "RepoTags": [name.removeprefix("docker.io/")], "Layers": layers}]
     with tarfile.open(fileobj=out, mode="w") as tar:
@@ -76,7 +148,7 @@ def _write(made: Made, name: str, out: Any, folder: Path) -> None:
         _add(tar, "manifest.json", json.dumps(old).encode())
         _add(tar, _blob(image.manifest.digest), image.manifest.content)
         _add(tar, config, image.config.content)
-        for layer in (*made.brought, *image.own_descriptors):
+        for layer in dict.fromkeys(lacking):
             brought = folder / layer.digest.rpartition(":")[2]
             info = tarfile.TarInfo(_blob(layer.digest))
             info.size = layer.size

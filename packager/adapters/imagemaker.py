@@ -124,10 +124,10 @@ class ImageMaker:
 
     def load(self, made: Made, name: Reference) -> Put:
         """Raise `CommandError` where the engine refuses or fails."""
-        load(made, name, self.env)
-        own = sum(layer.size for layer in (*made.brought, *made.image.own_descriptors))
+        given = load(made, name, self.env, self.store)
         short = str(name).removeprefix(LOCAL)
-        return Put(reference=short, uploaded=own, told=f"{own / 1e6:.2f} MB given to the engine")
+        told = f"{given / 1e6:.2f} MB given to the engine"
+        return Put(reference=short, uploaded=given, told=told)
 
     def push(self, made: Made, to: Reference) -> Put:
         """Raise `CommandError` where the registry refuses or fails."""

@@ -366,7 +366,7 @@ def test_an_engine_gets_what_it_lacks_and_the_image_runs(
         )
         assert ran.split() == ["/usr/lib/spark/python/pyspark/__init__.py", "hadoop"]
         again = json.loads(packager(*command, cwd=root).out)
-        assert again == [document]
+        assert again == [{**document, "uploaded": 0}]
         judged = packager(
             "image",
             "validate",
