@@ -23,6 +23,10 @@ class Display:
         self._clear()
         self.console.say(line)
 
+    def warn(self, line: str) -> None:
+        self._clear()
+        self.console.warn(line)
+
     def show(self, line: Line) -> None:
         self._clear()
         if self.data and (line.worker, line.stream) == ("driver", "stdout"):

@@ -64,8 +64,11 @@ def watch(
             identity,
             run_id,
             clock=SteadyClock(),
-            watcher=Watcher(say=display.say, show=display.show, status=display.status),
-            logs=None if source is None else Logs(source=source, wanted=wanted),
+            watcher=Watcher(
+                say=display.say, warn=display.warn, show=display.show, status=display.status
+            ),
+            # Who only follows a run came for its logs.
+            logs=Logs(source=source, wanted=wanted, required=not cancels) if source else None,
         )
     finally:
         display.end()
@@ -107,7 +110,13 @@ def finish(
     if where.bucket:
         console.say(f"logs: {where.folder(run)}")
     # Whoever has this address can look for an hour: it belongs into no log of CI.
-    address = dashboard(emr, run) if url or (sys.stderr.isatty() and not json) else None
+    address = None
+    if url or (sys.stderr.isatty() and not json):
+        try:
+            address = dashboard(emr, run)
+        except PackagerError as error:  # one may watch a job without that permission
+            if url:
+                console.warn(f"warning: {error.what}: {error.why}")
     if address:
         console.say(f"dashboard, for an hour: {address}")
     if json:
@@ -154,8 +163,6 @@ def _cost(
 
 
 def dashboard(emr: "Emr", run: "Run") -> str | None:
+    """Raise `PackagerError` where AWS does not tell it."""
     request = {"applicationId": run.application, "jobRunId": run.id}
-    try:
-        return str(emr.call("GetDashboardForJobRun", request).get("url", "")) or None
-    except PackagerError:  # one may watch a job without that permission
-        return None
+    return str(emr.call("GetDashboardForJobRun", request).get("url", "")) or None

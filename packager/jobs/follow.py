@@ -33,16 +33,27 @@ class Watcher:
 
     say: Callable[[str], None]
     """A sentence for people."""
+    warn: Callable[[str], None]
+    """What they have to know."""
     show: Callable[[Line], None]
     """A line of a log."""
     status: Callable[[Run, float], None] = lambda _run, _seconds: None
     """After every look: the run, and how long it is waited for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Logs:
+    """The logs of a run that is waited for, as far as they were shown."""
+
     source: LogSource
     wanted: Wanted
+    required: bool = False
+    """Whether waiting is of no use without them."""
+    attempt: int = 1
+    """The first whose logs may have more."""
+    failure: CommandError | None = None
+    """Why the last look failed."""
+    given_up: bool = False
 
 
 def ask(emr: Emr, application: str, run: str) -> Run:
@@ -85,8 +96,7 @@ def follow(
         watcher.status(run, now - began)
         if logs is not None and (now - looked >= LOOK_S or run.is_ended):
             looked = now
-            first = last.attempt if last is not None else 1
-            _read(logs, run, first, clock, watcher)
+            _read(logs, run, watcher)
         last = run
         if run.is_ended:
             if logs is not None:
@@ -118,37 +128,60 @@ def _interval(waited: float) -> float:
     return 2 if waited < 120 else 5 if waited < 1800 else 10
 
 
-def _read(logs: Logs, run: Run, first: int, clock: Clock, watcher: Watcher) -> int:
-    """How many lines there were."""
+def _read(logs: Logs, run: Run, watcher: Watcher) -> int:
+    """How many lines there were. What fails is tried again with the next look, where that may help.
 
-    def look() -> int:
-        count = 0
-        for attempt in range(first, run.attempt + 1):
+    Raise `CommandError` where it does not and logs are required: else the run is what counts.
+    """
+    if logs.given_up:
+        return 0
+    count = 0
+    try:
+        for attempt in range(logs.attempt, run.attempt + 1):
             for line in logs.source.read(run, attempt, logs.wanted):
                 watcher.show(line)
                 count += 1
-        return count
-
-    return _patiently(look, run.id, clock, watcher)
+    except BusyError as error:
+        if logs.failure is None:
+            watcher.say(f"{error.what}: {error.why}; it is asked again")
+        logs.failure = error
+    except CommandError as error:
+        if logs.required:
+            raise _left(error, run.id) from error
+        watcher.warn(f"warning: the run is watched without its logs: {error.what}: {error.why}")
+        logs.failure, logs.given_up = error, True
+    else:
+        logs.attempt, logs.failure = run.attempt, None
+    return count
 
 
 def _drain(logs: Logs, run: Run, clock: Clock, watcher: Watcher) -> None:
     """Logs are written every 15 seconds: what was written last comes after the end."""
     end = clock.monotonic() + LATE_S
     quiet = 0.0
-    while not logs.source.is_complete(run):
+    while not logs.given_up and (logs.failure or not logs.source.is_complete(run)):
         now = clock.monotonic()
         if now >= end or quiet > rules().log_refresh_s + LOOK_S:
             break
         clock.sleep(LOOK_S)
         quiet += LOOK_S
-        if _read(logs, run, run.attempt, clock, watcher):
+        if _read(logs, run, watcher) or logs.failure:
             quiet = 0.0
     for line in logs.source.rest():
         watcher.show(line)
+    if logs.failure is not None and not logs.given_up:
+        error = logs.failure
+        if logs.required:
+            raise CommandError(error.what, why=error.why, fix=f"later: packager logs {run.id}")
+        watcher.warn(
+            f"warning: the logs are not complete: {error.what}: {error.why}; later, packager logs"
+            f" {run.id} shows them"
+        )
 
 
-def _patiently(look: Callable[[], T], run_id: str, clock: Clock, watcher: Watcher) -> T:
+def _patiently(
+    look: Callable[[], T], run_id: str, clock: Clock, watcher: Watcher, *, later: str = ""
+) -> T:
     first: float | None = None
     tries = 0
     while True:
@@ -159,7 +192,7 @@ def _patiently(look: Callable[[], T], run_id: str, clock: Clock, watcher: Watche
             first = now if first is None else first
             tries += 1
             if tries >= PATIENCE_TRIES and now - first >= PATIENCE_S:
-                raise _left(error, run_id) from error
+                raise _left(error, run_id, later) from error
             if tries == 1:
                 watcher.say(f"{error.what}: {error.why}; it is asked again")
             clock.sleep(min(30, 2**tries))
@@ -170,15 +203,15 @@ def _patiently(look: Callable[[], T], run_id: str, clock: Clock, watcher: Watche
                 fix="how it ended is in its logs, if they went to S3 or CloudWatch",
             ) from error
         except CommandError as error:
-            raise _left(error, run_id) from error
+            raise _left(error, run_id, later) from error
 
 
-def _left(error: PackagerError, run_id: str) -> CommandError:
+def _left(error: PackagerError, run_id: str, later: str = "") -> CommandError:
     fix = f"{error.fix}; then " if error.fix else ""
     return CommandError(
         error.what,
         why=f"{error.why}; the run goes on without being watched",
-        fix=f"{fix}packager logs {run_id} --follow",
+        fix=fix + (f"{later} {run_id}" if later else f"packager logs {run_id} --follow"),
     )
 
 
@@ -205,6 +238,12 @@ def follow_or_cancel(
         return follow(emr, application, run_id, clock=clock, watcher=watcher, logs=logs)
     except KeyboardInterrupt:
         watcher.say(f"cancelling the run {run_id}; another Ctrl-C leaves it to itself")
-        cancel(emr, application, run_id)
+        _patiently(
+            lambda: cancel(emr, application, run_id),
+            run_id,
+            clock,
+            watcher,
+            later="packager cancel",
+        )
         follow(emr, application, run_id, clock=clock, watcher=watcher, logs=logs)
         raise

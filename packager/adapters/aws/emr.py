@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from packager.adapters.aws.failures import code_of, explained
+from packager.adapters.aws.failures import code_of, explained, is_passing
 from packager.adapters.aws.session import Session
 from packager.awsmodel import Model, request_problems
 from packager.errors import CommandError, ConfigError
@@ -28,14 +28,7 @@ PURPOSES: Final[Mapping[str, str]] = {
     "TagResource": "tags can not be set",
 }
 """What can not be done if the call fails."""
-_GONE: Final = frozenset({"ResourceNotFoundException"})
-_BUSY: Final = frozenset(
-    [
-        *("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"),
-        *("InternalServerException", "InternalServerError", "ServiceUnavailableException"),
-        *("ServiceUnavailable", "SlowDown", "500", "502", "503", "504", "429"),
-    ]
-)
+_GONE: Final = frozenset({"ResourceNotFoundException", "NoSuchKey"})
 
 
 class EmrServerless:
@@ -74,16 +67,11 @@ def failures_told_apart(what: str, permission: str) -> Iterator[None]:
 
 
 def _kind(cause: BaseException | None) -> type[CommandError]:
-    from botocore.exceptions import ConnectionError as NotReachedError
-    from botocore.exceptions import HTTPClientError
-
     if cause is None:
         return CommandError
-    code = code_of(cause)
-    if code in _GONE:
+    if code_of(cause) in _GONE:
         return GoneError
-    busy = code in _BUSY or isinstance(cause, HTTPClientError | NotReachedError)
-    return BusyError if busy else CommandError
+    return BusyError if is_passing(cause) else CommandError
 
 
 @cache

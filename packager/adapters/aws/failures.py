@@ -20,6 +20,17 @@ class _Sort:
     fix: str
 
 
+THROTTLED: Final = (
+    "SlowDown Throttling ThrottlingException ThrottledException RequestThrottled "
+    "RequestThrottledException TooManyRequestsException RequestLimitExceeded "
+    "BandwidthLimitExceeded 503 429"
+)
+"""With blanks in between, as all of these; a number is what is known of the answer to a HEAD."""
+BROKEN: Final = (
+    "500 502 504 InternalError InternalFailure InternalServerError InternalServerException "
+    "ServiceFailure ServiceUnavailable ServiceUnavailableException RequestTimeout "
+    "RequestTimeoutException"
+)
 _SORTS: Final = (
     _Sort(
         codes="ExpiredToken ExpiredTokenException RequestExpired",
@@ -38,8 +49,7 @@ _SORTS: Final = (
         fix="set the clock",
     ),
     _Sort(
-        codes="SlowDown Throttling ThrottlingException TooManyRequestsException "
-        "RequestLimitExceeded RequestThrottled 503 429",
+        codes=THROTTLED,
         why="AWS asks to slow down, and did so at every try: {message}",
         fix="try again later; what is done stays done",
     ),
@@ -56,7 +66,7 @@ _SORTS: Final = (
         fix="look at its name, and whether it is of this account and Region",
     ),
     _Sort(
-        codes="500 502 504 InternalError ServiceUnavailable",
+        codes=BROKEN,
         why="AWS failed at every try: {message}",
         fix="try again later; what is done stays done",
     ),
@@ -68,6 +78,15 @@ DENIED: Final = (
 )
 
 NETWORK: Final = "check the network, the proxy and AWS_ENDPOINT_URL, and try again"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same call may be answered later: AWS is busy, out of order or was not reached."""
+    from botocore import exceptions as sdk
+
+    if isinstance(error, sdk.HTTPClientError | sdk.ConnectionError | sdk.IncompleteReadError):
+        return True
+    return code_of(error) in f"{THROTTLED} {BROKEN}".split()
 
 
 def code_of(error: BaseException) -> str:
@@ -155,7 +174,7 @@ def _failed(what: str, error: BaseException, fix: str) -> PackagerError:
                 why=f"the credentials can not be had: {told}",
                 fix=fix or "log in again (aws sso login, aws login)",
             )
-        case sdk.HTTPClientError() | sdk.ConnectionError():
+        case sdk.HTTPClientError() | sdk.ConnectionError() | sdk.IncompleteReadError():
             return CommandError(what, why=told, fix=fix or NETWORK)
         case _:
             return CommandError(what, why=f"{type(error).__name__}: {told}", fix=fix)
