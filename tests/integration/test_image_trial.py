@@ -71,6 +71,9 @@ def test_functions_on_pandas_data_run_in_an_environment_of_the_image(
 ) -> None:
     root = tmp_path / "sample"
     shutil.copytree(SAMPLE, root, ignore=shutil.ignore_patterns("dist", "__pycache__"))
+    # Images are named by their content: this one is no other run's, which would take it away.
+    module = next(root.glob("**/__init__.py"))
+    module.write_text(f"{module.read_text(encoding='utf-8')}\n# {os.getpid()}\n", encoding="utf-8")
     made = packager("image", "build", "--base-image", base_image, "--clean-room", "off", cwd=root)
     assert made.code == 0, made.err
     name = made.out.strip()
