@@ -102,6 +102,8 @@ class Job:
     """Custom image of the application, or one for `driver` and one for `executor`."""
     application_fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of CreateApplication that the project's settings name, for forms that make it."""
+    run_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of StartJobRun that the project's settings name, for forms that start it."""
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Properties that are no Spark properties, by the classification they stand in."""
     notes: tuple[str, ...] = ()

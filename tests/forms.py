@@ -38,6 +38,23 @@ APPLICATION: dict[str, Any] = {
 }
 """[tool.packager.application], with all that the three forms that make one have a place for."""
 
+RUN: dict[str, Any] = {
+    "name": "nightly {{ report }}",
+    "timeout-minutes": 1500,
+    "max-attempts": 3,
+    "log-uri": "s3://logs/runs",
+    "log-group": "/emr/runs",
+    "log-executors": True,
+    "managed-logs": False,
+    "disk-key": "arn:aws:kms:us-east-1:123456789012:key/0a1b",
+    "disk-context": {"purpose": "jobs"},
+    "session-policy-arns": ["arn:aws:iam::123456789012:policy/narrow"],
+    "flex": True,
+    "tags": {"team": "data", "Cost Center": "a=b"},
+    "client-token": "would start one run only",
+}
+"""[tool.packager.run], whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
@@ -66,23 +83,15 @@ def read_back(form: str, text: str) -> Read:
             return _outputs({k.lower().replace("_", "-"): v for k, _, v in words})
         case "github-output":
             return _outputs(dict(github_outputs(text)))
-        case "start-job-run":
-            return _request(json.loads(text))
-        case "shell":
-            return _request(json.loads(shlex.split(text, comments=True)[-1]))
-        case "airflow":
-            return _request(airflow_arguments(text))
-        case "step-functions":
-            return _request(camel(json.loads(text)["States"]["Run"]["Parameters"]))
-        case "scheduler":
-            return _request(camel(json.loads(json.loads(text)["Target"]["Input"])))
-        case "cloudformation":
-            machine = json.loads(text)["Resources"]["StateMachine"]["Properties"]
-            return _request(camel(machine["Definition"]["States"]["Run"]["Parameters"]))
-        case "terraform":
-            return _request(camel(terraform_definition(text)["States"]["Run"]["Parameters"]))
-        case "cdk":
-            return _request(camel(cdk_definition(text)["States"]["Run"]["Parameters"]))
+        case (
+            "start-job-run"
+            | "shell"
+            | "airflow"
+            | "step-functions"
+            | "scheduler"
+            | ("cloudformation" | "terraform" | "cdk")
+        ):
+            return _request(request_in(form, text))
         case "emr-eks":
             request = json.loads(text)
             driver = request["jobDriver"].pop("sparkSubmitJobDriver")
@@ -91,6 +100,31 @@ def read_back(form: str, text: str) -> Read:
             return _step(json.loads(text)["Steps"][0])
         case _:
             raise AssertionError(form)
+
+
+def request_in(form: str, text: str) -> dict[str, Any]:
+    """The StartJobRun request that a form makes, as the service's own API has it."""
+    match form:
+        case "start-job-run":
+            request = json.loads(text)
+        case "shell":
+            request = json.loads(shlex.split(text, comments=True)[-1])
+        case "airflow":
+            request = airflow_arguments(text)
+        case "step-functions":
+            request = camel(json.loads(text)["States"]["Run"]["Parameters"])
+        case "scheduler":
+            request = camel(json.loads(json.loads(text)["Target"]["Input"]))
+        case "cloudformation":
+            machine = json.loads(text)["Resources"]["StateMachine"]["Properties"]
+            request = camel(machine["Definition"]["States"]["Run"]["Parameters"])
+        case "terraform":
+            request = camel(terraform_definition(text)["States"]["Run"]["Parameters"])
+        case "cdk":
+            request = camel(cdk_definition(text)["States"]["Run"]["Parameters"])
+        case _:
+            raise AssertionError(form)
+    return dict(request)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
@@ -128,7 +162,9 @@ def camel(value: Any) -> Any:
     match value:
         case dict():
             return {
-                key[:1].lower() + key[1:]: item if key == "Properties" else camel(item)
+                key[:1].lower() + key[1:]: item
+                if key in {"Properties", "Tags", "EncryptionContext", "LogTypes"}
+                else camel(item)
                 for key, item in value.items()
             }
         case list():
@@ -168,10 +204,10 @@ def airflow_arguments(text: str) -> dict[str, Any]:
     assert isinstance(task.value, ast.Call)
     found = {word.arg: ast.literal_eval(word.value) for word in task.value.keywords if word.arg}
     rendered = _rendered({key: found.get(key) for key in ("name", "job_driver")})
-    request = {"name": rendered["name"], "jobDriver": rendered["job_driver"]}
+    request: dict[str, Any] = {"name": rendered["name"], "jobDriver": rendered["job_driver"]}
     if "configuration_overrides" in found:
         request["configurationOverrides"] = _rendered(found["configuration_overrides"])
-    return request
+    return {**request, **_rendered(found.get("config", {}))}
 
 
 def _rendered(value: Any) -> Any:

@@ -14,6 +14,7 @@ from packager.awsmodel import request_problems, shape_problems
 from packager.emitters.forms import ELSEWHERE, EMITTERS, JOBS, STACKS, emitter
 from packager.emitters.parameters import moved_note
 from packager.errors import ConfigError
+from packager.jobs.request import run_fields, run_options
 from packager.jobs.wanted import wanted_application
 from packager.policies.job import runtime_role
 from packager.policies.scope import HERE, Artifact, Bucket, Scope
@@ -28,7 +29,7 @@ from packager.sparkconf import (
 )
 from tests.awsmodels import service_model
 from tests.conftest import Golden
-from tests.forms import APPLICATION, camel, read_back
+from tests.forms import APPLICATION, RUN, camel, read_back, request_in
 
 LAW = settings(max_examples=40, deadline=None)
 
@@ -252,6 +253,71 @@ def test_what_starts_a_job_for_others_hands_over_a_request_that_emr_takes(name: 
     assert camel(found) == json.loads(emitter("start-job-run")(known))
 
 
+STARTING = tuple(name for name in JOBS if name not in ELSEWHERE)
+"""Forms that start a job on EMR Serverless."""
+
+
+def as_settings_say(**table: object) -> Job:
+    return replace(JOB, run_fields=run_fields(run_options(table, {}), JOB.release))
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_what_starts_a_job_has_what_the_settings_say_of_runs(name: str, golden: Golden) -> None:
+    of = replace(as_settings_say(**RUN), application="00abc", role=ROLE)
+    text = emitted(name, of)
+    golden.check(f"run-{name}.txt", text + "\n")
+    request = request_in(name, text)
+    known = {"applicationId": "00abc", "executionRoleArn": ROLE, "clientToken": "t"}
+    request |= known  # which forms leave to references, or to variables
+    assert request_problems(service_model("emr-serverless"), "StartJobRun", request) == ()
+    own = {k: v for k, v in request.items() if k not in {*known, "jobDriver"}}
+    assert own == dict(of.run_fields)
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_settings_of_runs_and_properties_that_do_not_fit_share_the_overrides(name: str) -> None:
+    of = replace(job(("spark.x", "a b")), run_fields=run_fields(run_options(RUN, {}), JOB.release))
+    overrides = request_in(name, emitted(name, of))["configurationOverrides"]
+    assert set(overrides) == {
+        "applicationConfiguration",
+        "monitoringConfiguration",
+        "diskEncryptionConfiguration",
+    }
+
+
+def test_retries_of_the_job_take_the_place_of_those_of_the_state_machine() -> None:
+    def run(of: Job) -> Any:
+        return json.loads(emitter("step-functions")(of))["States"]["Run"]
+
+    assert run(as_settings_say(tags={"a": "b"}))["Retry"] == run(JOB)["Retry"]
+    assert "Retry" not in run(as_settings_say(**{"max-attempts": 3}))
+
+
+@pytest.mark.parametrize(
+    ("table", "minutes"),
+    [
+        ({}, 720),
+        ({"timeout-minutes": 7}, 7),
+        ({"timeout-minutes": 1500}, 1500),
+        ({"mode": "streaming"}, 365 * 24 * 60),
+    ],
+)
+def test_airflow_is_as_patient_as_emr(table: dict[str, object], minutes: int) -> None:
+    text = emitter("airflow")(as_settings_say(**table))
+    assert f"waiter_delay=30,\n    waiter_max_attempts={minutes * 2},\n" in text
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_state_machine_may_tag_what_it_starts_with_tags(name: str) -> None:
+    assert "emr-serverless:TagResource" in emitted(name, as_settings_say(tags={"a": "b"}))
+    assert "emr-serverless:TagResource" not in emitted(name, JOB)
+
+
+def test_the_name_of_a_run_has_256_characters_too() -> None:
+    error = refused("start-job-run", as_settings_say(name="n" * 257))
+    assert "257 characters" in error.what
+
+
 def test_an_application_configuration_is_one_that_emr_takes() -> None:
     found = json.loads(emitter("spark-defaults-json")(JOB))
     model = service_model("emr-serverless")
@@ -468,7 +534,11 @@ def test_what_the_scheduler_would_replace_is_refused() -> None:
 
 
 def test_a_key_that_step_functions_takes_for_a_path_is_refused() -> None:
-    assert "spark.x.$" in refused("step-functions", job(("spark.x.$", "1"))).what
+    assert "spark.x.$" in refused("step-functions", job(("spark.x.$", "a b"))).what
+    tagged = replace(JOB, run_fields={"tags": {"team.$": "$.x"}})
+    assert "team.$" in refused("step-functions", tagged).what
+    # In the middle of a text it is none.
+    assert "spark.x.$=1" in emitter("step-functions")(job(("spark.x.$", "1")))
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -25,6 +25,7 @@ from packager.console import Console
 from packager.errors import ConfigError
 
 if TYPE_CHECKING:
+    from packager.jobs.request import RunOptions
     from packager.recorded import Found
     from packager.settings import Settings
     from packager.sparkconf import Job
@@ -102,7 +103,7 @@ def conf(
     """
     from packager.emitters.forms import ELSEWHERE, JOBS, STACKS, emitter
     from packager.emitters.parameters import moved_note
-    from packager.jobs.request import run_options
+    from packager.jobs.request import monitoring_of, run_options
     from packager.jobs.workers import require_properties
     from packager.recorded import find_record, job_of, target_of
 
@@ -134,9 +135,11 @@ def conf(
     )
     options = run_options(settings.run, {"application": application, "role": role})
     fields = _application_fields(job, settings) if format_ in STACKS else {}
-    monitoring = fields.get("monitoringConfiguration", {})
+    monitoring = {**fields.get("monitoringConfiguration", {}), **monitoring_of(options)}
+    starts = format_ in JOBS and format_ not in ELSEWHERE
     job = replace(
         job,
+        run_fields=_run_fields(job, options) if starts else {},
         application=_application_id(options.application, given=application is not None),
         role=options.role,
         schedule=schedule,
@@ -223,6 +226,19 @@ def _application_fields(job: "Job", settings: "Settings") -> "Mapping[str, Any]"
             fix="use `--format start-job-run`, with the application that jobs run on",
         )
     EmrServerless.check("CreateApplication", fields)
+    return fields
+
+
+def _run_fields(job: "Job", options: "RunOptions") -> "Mapping[str, Any]":
+    """What [tool.packager.run] says of every run. Raise `ConfigError` for what EMR would refuse."""
+    from packager.adapters.aws.emr import EmrServerless
+    from packager.jobs.request import run_fields
+
+    fields = run_fields(options, job.release)
+    if fields:
+        somewhere = {"applicationId": "0", "clientToken": "0"}
+        role = {"executionRoleArn": "arn:aws:iam::123456789012:role/job"}
+        EmrServerless.check("StartJobRun", {**fields, **somewhere, **role})
     return fields
 
 

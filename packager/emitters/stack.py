@@ -86,6 +86,7 @@ def stack(job: Job) -> Stack:
             _allow(
                 "emr-serverless:GetJobRun",
                 "emr-serverless:CancelJobRun",
+                *(["emr-serverless:TagResource"] if "tags" in job.run_fields else []),
                 on=Joined((Reference("applications"), "/jobruns/*")),
             ),
             _allow("iam:PassRole", on=Reference("role"))

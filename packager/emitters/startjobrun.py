@@ -19,16 +19,26 @@ def request(job: Job) -> dict[str, Any]:
         found["applicationId"] = job.application
     if job.role is not None:
         found["executionRoleArn"] = job.role
-    found["name"] = job.name
+    found["name"] = name = run_name(job)
     found["jobDriver"] = {"sparkSubmit": spark_submit_driver(job)}
     found.update(overrides(job))
-    if len(job.name) > job.limits.job_name_chars:
+    found.update(settled(job))
+    if len(name) > job.limits.job_name_chars:
         raise ConfigError(
-            f"the job's name is {len(job.name)} characters long",
+            f"the job's name is {len(name)} characters long",
             why=f"the API takes {job.limits.job_name_chars}",
             fix="give the project a shorter name",
         )
     return found
+
+
+def run_name(job: Job) -> str:
+    return str(job.run_fields.get("name", job.name))
+
+
+def settled(job: Job) -> dict[str, Any]:
+    """Fields that the settings name and no other function here writes: tags, retries and so on."""
+    return {k: v for k, v in job.run_fields.items() if k not in {"name", "configurationOverrides"}}
 
 
 def spark_submit_driver(job: Job) -> dict[str, Any]:
@@ -57,13 +67,16 @@ def spark_submit_driver(job: Job) -> dict[str, Any]:
 
 
 def overrides(job: Job) -> dict[str, Any]:
-    """`configurationOverrides` with what sparkSubmitParameters can not hold; else nothing."""
+    """`configurationOverrides`; nothing where there are none.
+
+    What sparkSubmitParameters can not hold, and what the settings name: where logs go, and keys.
+    """
     _, moved = divided(job)
     configuration = spark_defaults(moved, job.limits) if moved else []
     configuration += _classifications(job)
-    if not configuration:
-        return {}
-    return {"configurationOverrides": {"applicationConfiguration": configuration}}
+    found = {"applicationConfiguration": configuration} if configuration else {}
+    found.update(job.run_fields.get("configurationOverrides", {}))
+    return {"configurationOverrides": found} if found else {}
 
 
 def _classifications(job: Job) -> list[dict[str, Any]]:

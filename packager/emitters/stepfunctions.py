@@ -1,9 +1,11 @@
 """A state machine that runs a job, and the schedule of it. Pure.
 
-Sources: AWS Step Functions Developer Guide, pages `connect-emr-serverless` (parameters, policies)
+Sources: AWS Step Functions Developer Guide, pages `connect-emr-serverless` (parameters are those of
+StartJobRun, policies)
 and `connect-to-resource` (a stopped execution cancels the job that a `.sync` task waits for).
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from packager.emitters.startjobrun import request
@@ -13,6 +15,15 @@ from packager.sparkconf import Job
 
 RUN: Final = "Run"
 FAILED: Final = "Failed"
+RETRY: Final = {
+    "ErrorEquals": ["States.TaskFailed"],
+    "IntervalSeconds": 30,
+    "MaxAttempts": 2,
+    "BackoffRate": 2.0,
+    "JitterStrategy": "FULL",
+}
+OF_USERS: Final = frozenset({"properties", "tags", "encryptionContext"})
+"""Members whose keys are the user's."""
 
 
 def step_functions(job: Job) -> str:
@@ -31,14 +42,16 @@ def step_functions(job: Job) -> str:
 def definition(job: Job, **references: object) -> dict[str, Any]:
     """`references` replace `ApplicationId` and `ExecutionRoleArn`.
 
-    A job that fails, or that can not be started, is tried twice more, then the execution fails
-    with the job's error. Raise `ConfigError` for what the API or the language would not take.
+    A job that fails, or that can not be started, is tried twice more, but for one whose own retry
+    policy says how often; then the execution fails with the job's error. Raise `ConfigError` for
+    what the API or the language would not take.
     """
     parameters = pascal(request(job)) | references
     for name in ("ExecutionRoleArn", "ApplicationId"):
         if name not in parameters:
             parameters = {f"{name}.$": f"$.{name}", **parameters}
-    _refuse_paths(job)
+    _refuse_paths(parameters)
+    retry = [] if "retryPolicy" in job.run_fields else [RETRY]
     return {
         "Comment": f"Runs {slug(job.name)} on EMR Serverless",
         "StartAt": RUN,
@@ -47,15 +60,7 @@ def definition(job: Job, **references: object) -> dict[str, Any]:
                 "Type": "Task",
                 "Resource": "arn:aws:states:::emr-serverless:startJobRun.sync",
                 "Parameters": parameters,
-                "Retry": [
-                    {
-                        "ErrorEquals": ["States.TaskFailed"],
-                        "IntervalSeconds": 30,
-                        "MaxAttempts": 2,
-                        "BackoffRate": 2.0,
-                        "JitterStrategy": "FULL",
-                    }
-                ],
+                **({"Retry": retry} if retry else {}),
                 "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.Error", "Next": FAILED}],
                 "End": True,
             },
@@ -64,25 +69,40 @@ def definition(job: Job, **references: object) -> dict[str, Any]:
     }
 
 
-def _refuse_paths(job: Job) -> None:
-    for key, _ in job.conf.entries:
+def _refuse_paths(parameters: Mapping[str, Any]) -> None:
+    for key in _names(parameters):
         if key.endswith(".$"):
             raise ConfigError(
                 f"{key} can not be written for Step Functions",
                 why="it takes the value of a key that ends with `.$` for a path into its input",
-                fix="set this property in the job's code",
+                fix="set this property in the job's code, or choose another name",
             )
+
+
+def _names(value: object, *, of_users: bool = False) -> Iterator[str]:
+    """Keys that are the user's."""
+    match value:
+        case Mapping():
+            for key, item in value.items():
+                if of_users:
+                    yield key
+                yield from _names(item, of_users=key[:1].lower() + key[1:] in OF_USERS)
+        case list():
+            for item in value:
+                yield from _names(item)
+        case _:
+            pass
 
 
 def pascal(value: Any) -> Any:
     """A request with the names of its members as Step Functions and Scheduler write them.
 
-    The keys of `properties` are the user's and stay.
+    Keys that are the user's stay.
     """
     match value:
         case dict():
             return {
-                key[:1].upper() + key[1:]: item if key == "properties" else pascal(item)
+                key[:1].upper() + key[1:]: item if key in OF_USERS else pascal(item)
                 for key, item in value.items()
             }
         case list():

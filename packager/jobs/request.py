@@ -136,8 +136,35 @@ def complete(
     brings such a classification, they are written into it: before emr-spark-8.1.0 it takes the
     application's place. Raise `ConfigError` for what the release does not do.
     """
+    fields = run_fields(options, release)
+    overrides = {
+        **base.get("configurationOverrides", {}),
+        **fields.pop("configurationOverrides", {}),
+    }
+    request: dict[str, Any] = {**base, **fields}
+    if options.client_token is not None:
+        request["clientToken"] = options.client_token
+    if configuration := overrides.get("applicationConfiguration"):
+        merge = version_of(release) < rules().classifications_merge_since
+        overrides["applicationConfiguration"] = [
+            _with_defaults(c, application_conf) if merge else c for c in configuration
+        ]
+    if overrides:
+        request["configurationOverrides"] = overrides
+    return request
+
+
+def run_fields(options: RunOptions, release: str) -> dict[str, Any]:
+    """What a StartJobRun request has of the options, whenever it is sent.
+
+    Not who runs it where, and no token: the same one would start one run only. Raise `ConfigError`
+    for what the release does not do.
+    """
     _require_allowed(options, release)
-    request: dict[str, Any] = {**base}
+    overrides = {
+        "monitoringConfiguration": monitoring_of(options),
+        "diskEncryptionConfiguration": disk_encryption_of(options),
+    }
     optional = {
         "name": options.name,
         "mode": options.mode if options.mode == "STREAMING" else None,
@@ -146,22 +173,9 @@ def complete(
         "executionIamPolicy": _session_policy(options),
         "tags": dict(options.tags) or None,
         "flexExecution": None if options.flex is None else {"enabled": options.flex},
-        "clientToken": options.client_token,
+        "configurationOverrides": {key: value for key, value in overrides.items() if value} or None,
     }
-    request.update({key: value for key, value in optional.items() if value is not None})
-    overrides = dict(request.pop("configurationOverrides", {}))
-    if configuration := overrides.get("applicationConfiguration"):
-        merge = version_of(release) < rules().classifications_merge_since
-        overrides["applicationConfiguration"] = [
-            _with_defaults(c, application_conf) if merge else c for c in configuration
-        ]
-    if monitoring := monitoring_of(options):
-        overrides["monitoringConfiguration"] = monitoring
-    if encryption := disk_encryption_of(options):
-        overrides["diskEncryptionConfiguration"] = encryption
-    if overrides:
-        request["configurationOverrides"] = overrides
-    return request
+    return {key: value for key, value in optional.items() if value is not None}
 
 
 def _with_defaults(

@@ -157,3 +157,53 @@ def test_an_application_that_can_not_be_made_is_told(conf: Conf, table: str, sai
     assert done.code == 2
     assert said in done.err
     assert conf(application=f"[tool.packager.application]\n{table}\n").code == 0
+
+
+RUNS = """[tool.packager.run]
+application = "by-name"
+name = "nightly"
+max-attempts = 3
+timeout-minutes = 90
+log-uri = "s3://run-logs/here"
+tags = { team = "data" }
+client-token = "would start one run only"
+"""
+
+
+def test_what_starts_jobs_has_what_the_settings_say_of_runs(conf: Conf) -> None:
+    done = conf("-f", "start-job-run", application=RUNS)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    del told["jobDriver"]
+    logs = {"s3MonitoringConfiguration": {"logUri": "s3://run-logs/here"}}
+    assert told == {
+        "name": "nightly",
+        "executionTimeoutMinutes": 90,
+        "retryPolicy": {"maxAttempts": 3},
+        "tags": {"team": "data"},
+        "configurationOverrides": {"monitoringConfiguration": logs},
+    }
+
+
+def test_a_role_of_its_own_may_write_the_logs_of_runs(conf: Conf) -> None:
+    done = conf("-f", "cloudformation", "--own-role", application=LOGS + RUNS)
+    found = allowed(done)
+    assert found["WriteLogs"] == {
+        "Fn::Sub": "arn:${AWS::Partition}:s3:::run-logs/here/applications/*"
+    }
+    assert any("log-group:/emr/jobs" in str(resource) for resource in found.values())
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("max-attempts = 11", "max-attempts is 11"),
+        ('mode = "streaming"\ntimeout-minutes = 5', "a streaming job has no timeout"),
+        ('tags = { "ü" = "x" }', "tags"),
+        ("max_attempts = 2", "max-attempts"),
+    ],
+)
+def test_runs_that_can_not_be_are_told(conf: Conf, table: str, said: str) -> None:
+    done = conf("-f", "airflow", application=f"[tool.packager.run]\n{table}\n")
+    assert done.code == 2
+    assert said in done.err

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from packager.emitters.forms import emitter
+from packager.jobs.request import run_fields, run_options
 from packager.jobs.wanted import wanted_application
 from packager.policies.job import runtime_role
 from packager.policies.scope import HERE, Bucket, Scope
 from packager.releases import limits
 from packager.sparkconf import Job, SparkConf
-from tests.forms import APPLICATION, github_outputs
+from tests.forms import APPLICATION, RUN, github_outputs
 
 UV = str(Path(sys.executable).with_name("uv"))
 ODD = (
@@ -60,8 +61,9 @@ SETTLED = replace(
     application_fields=wanted_application(
         APPLICATION, name="report", release=JOB.release, architecture=JOB.architecture, images=None
     ),
+    run_fields=run_fields(run_options({**RUN, "name": ODD[1]}, {}), JOB.release),
 )
-"""With an application that has all that settings can say and every form can hold."""
+"""With an application and runs that have all that settings can say and every form can hold."""
 BY_WORKER = replace(
     JOB, images={"driver": str(OWN_ROLE.images), "executor": f"{str(OWN_ROLE.images)[:-1]}1"}
 )
@@ -207,7 +209,8 @@ def test_the_schema_of_the_provider_has_all_that_is_configured(job: Job, tmp_pat
 
 @pytest.mark.network
 def test_statelint_takes_the_state_machine(tmp_path: Path) -> None:
-    text = emitter("step-functions")(JOB)
+    text = emitter("step-functions")(SETTLED)
+    assert '"RetryPolicy"' in text
     machine = tmp_path / "machine.json"
     command = ["statelint", str(machine)]
     machine.write_text(text, encoding="utf-8")
@@ -280,9 +283,10 @@ def test_the_cdk_makes_the_template_of_its_stack(job: Job, tmp_path: Path) -> No
         if resource["Type"] == "AWS::StepFunctions::StateMachine"
     )
     wanted = meant["Resources"]["StateMachine"]["Properties"]["Definition"]
-    for parameter in ("Name", "JobDriver", "ConfigurationOverrides"):
-        found = machine["States"]["Run"]["Parameters"][parameter]
-        assert found == wanted["States"]["Run"]["Parameters"][parameter]
+    here, there = ({**d["States"]["Run"]["Parameters"]} for d in (machine, wanted))
+    for reference in ("ApplicationId", "ExecutionRoleArn"):
+        del here[reference], there[reference]
+    assert here == there
 
 
 def application(template: dict[str, Any]) -> dict[str, Any]:
@@ -317,14 +321,14 @@ scope = {}
 exec(compile(Path(sys.argv[1]).read_text(encoding="utf-8"), "task", "exec"), scope)
 task = scope["report"]
 task.render_template_fields({"var": Variables()})
-fields = "application_id", "execution_role_arn", "name", "job_driver", "configuration_overrides"
+fields = "application_id", "execution_role_arn", "name", "job_driver", "configuration_overrides", "config"
 Path(sys.argv[2]).write_text(json.dumps({name: getattr(task, name) for name in fields}))
 """
 
 
 @pytest.mark.network
 def test_airflow_makes_a_task_that_hands_over_what_was_meant(tmp_path: Path) -> None:
-    (tmp_path / "task.py").write_text(emitter("airflow")(JOB), encoding="utf-8")
+    (tmp_path / "task.py").write_text(emitter("airflow")(SETTLED), encoding="utf-8")
     (tmp_path / "render.py").write_text(RENDER)
     done = with_packages(
         "apache-airflow-providers-amazon==9.39.0",
@@ -336,11 +340,15 @@ def test_airflow_makes_a_task_that_hands_over_what_was_meant(tmp_path: Path) -> 
     rendered = json.loads((tmp_path / "rendered.json").read_text())
     assert rendered["application_id"] == "00abc"
     assert rendered["execution_role_arn"] == ROLE
-    meant = json.loads(emitter("start-job-run")(JOB))
+    meant = json.loads(emitter("start-job-run")(SETTLED))
     assert rendered["job_driver"] == meant["jobDriver"]
     assert rendered["configuration_overrides"] == meant["configurationOverrides"]
+    assert rendered["name"] == meant["name"] == ODD[1]
+    own = {"name", "jobDriver", "configurationOverrides"}
+    assert rendered["config"] == {k: v for k, v in meant.items() if k not in own}
+    assert rendered["config"]["tags"] == RUN["tags"]
 
-    wrong = emitter("airflow")(JOB).replace("job_driver=", "job_drivers=")
+    wrong = emitter("airflow")(SETTLED).replace("job_driver=", "job_drivers=")
     (tmp_path / "task.py").write_text(wrong, encoding="utf-8")
     done = with_packages(
         "apache-airflow-providers-amazon==9.39.0",
