@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
     """Empty if it did what it should."""
     wrote: str = ""
     """What it wanted to write in the image, and could only with a root that is not read-only."""
+    ended_after_s: int = 0
+    """When it was ended, since it took too long; 0 if it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class TrialFacts:
     """The package for which it was not."""
     python: str = ""
     """Version of the Python that the job ran on."""
+    emulated: bool = False
+    """Whether the image is for another architecture than the engine's machine."""
 
 
 class ImageTrial(Protocol):

@@ -35,6 +35,8 @@ _SPARK_SETTINGS: Final = ("spark-defaults.conf", "spark-env.sh")
 LARGEST_TEXT_BYTES: Final = 1 << 16
 PIECE_BYTES: Final = 1 << 20
 """Of a file that is read at a time; texts are no larger."""
+BUFFER_BYTES: Final = 1 << 16
+"""Of tarfile, which copies what is left in it at every header."""
 LARGEST_PIECE_BYTES: Final = 4 << 20
 _ELF_HEAD_BYTES: Final = 20
 _MOST_LINKS: Final = 40
@@ -373,17 +375,24 @@ class Stream(io.RawIOBase):
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self.chunks = chunks
-        self.rest = b""
+        self.chunk = b""
+        self.at = 0
 
     def read(self, size: int = -1) -> bytes:
         # tarfile asks for as much as its buffer holds and takes less for the end.
-        parts, length = [self.rest], len(self.rest)
+        parts = [self._some(size)]
+        length = len(parts[0])
         while length < size and (chunk := next(self.chunks, b"")):
-            parts.append(chunk)
-            length += len(chunk)
-        data = b"".join(parts)
-        self.rest = data[size:]
-        return data[:size]
+            self.chunk, self.at = chunk, 0
+            parts.append(self._some(size - length))
+            length += len(parts[-1])
+        return b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        """Of the chunk at hand, which is not copied for the sake of what is left of it."""
+        data = self.chunk[self.at : self.at + size]
+        self.at += len(data)
+        return data
 
 
 class _Hashed:
@@ -418,7 +427,7 @@ def _each_member(
     stream = Stream(chunks)
     try:
         with tarfile.open(
-            fileobj=cast("BinaryIO", stream), mode="r|", bufsize=1 << 20, tarinfo=_Header
+            fileobj=cast("BinaryIO", stream), mode="r|", bufsize=BUFFER_BYTES, tarinfo=_Header
         ) as tar:
             while info := tar.next():
                 # It would keep every one; typeshed leaves the attribute out.

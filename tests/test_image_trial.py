@@ -43,7 +43,7 @@ TOLD = {
 }
 PLANTED = {
     "RUN001": replace(GOOD, start="no such user", pi=None, job=None, pandas=None),
-    "RUN002": replace(GOOD, pi=Outcome("it did not end within 600 s")),
+    "RUN002": replace(GOOD, pi=Outcome("it did not end within 600 s", ended_after_s=600)),
     "RUN003": replace(GOOD, job=Outcome("exit status 1")),
     "RUN004": replace(GOOD, pandas="ValueError: numpy.dtype size changed"),
 }
@@ -75,6 +75,14 @@ def test_what_was_not_tried_is_not_said_to_be_checked() -> None:
 def test_what_only_runs_with_a_root_that_can_be_written_is_a_warning() -> None:
     report = check_trial(replace(GOOD, pi=Outcome("", "touch: /opt/x: Read-only file system")))
     assert [(f.check, f.severity) for f in report.findings] == [("RUN002", "warning")]
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_what_takes_too_long_is_told_how_to_get_longer(emulated: bool) -> None:
+    late = Outcome("it did not end within 600 s", ended_after_s=600)
+    (finding,) = check_trial(replace(GOOD, job=late, emulated=emulated)).findings
+    assert finding.fix.startswith("give it longer, as in --run-timeout 1200; ")
+    assert ("emulated" in finding.why, "DOCKER_HOST" in finding.fix) == (emulated, emulated)
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,17 @@ class EngineTrial:
         return TrialFacts(
             image=plan.image,
             start="",
-            pi=Outcome(pi_problem(first, limit_s), written),
-            job=Outcome(told.problem, also_written),
+            pi=Outcome(pi_problem(first, limit_s), written, _ended_after(first, limit_s)),
+            job=Outcome(told.problem, also_written, _ended_after(second, limit_s)),
             pandas=told.pandas,
             lacking=told.lacking,
             python=told.python,
+            emulated=emulated,
         )
+
+
+def _ended_after(done: Completed, limit_s: int) -> int:
+    return limit_s if done.returncode is None else 0
 
 
 def _run(

@@ -64,7 +64,7 @@ def validate(
             "--run-timeout",
             metavar="SECONDS",
             min=1,
-            help="For each of them [600; emulated 1800].",
+            help="For each of the two jobs [600; emulated 1800].",
         ),
     ] = None,
     waive: Waive = None,

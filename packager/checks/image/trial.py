@@ -68,7 +68,20 @@ def check_trial(trial: TrialFacts) -> Report:
 def _failed(trial: TrialFacts, code: str, what: str, outcome: Outcome | None) -> Iterator[Finding]:
     if outcome is None:
         return
-    if outcome.problem:
+    if outcome.ended_after_s:
+        yield _finding(
+            trial,
+            code,
+            f"{what} fails",
+            why=outcome.problem + (", emulated" if trial.emulated else ""),
+            fix=f"give it longer, as in --run-timeout {2 * outcome.ended_after_s}"
+            + (
+                "; or run it on an engine of its own architecture: DOCKER_HOST"
+                if trial.emulated
+                else "; if it hangs, see what the image changes of the base: --base-image"
+            ),
+        )
+    elif outcome.problem:
         yield _finding(
             trial,
             code,
