@@ -1,11 +1,14 @@
 """The wheel store: verified once, and sound whatever happens to its files."""
 
+import hashlib
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from packager.adapters import store as store_module
 from packager.adapters.fetch import Fetcher
 from packager.adapters.store import Store, local_path
 from packager.environment import APP_LAYOUT
@@ -85,6 +88,45 @@ def test_a_wheel_with_another_hash_leaves_nothing(tmp_path: Path) -> None:
         store.fetch([pin])
     assert list(store.root.rglob("*.whl")) == []
     assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_the_largest_wheels_are_fetched_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {
+        wheel.name: wheel
+        for name, size in (("small", 10), ("large", 10_000), ("middle", 1_000))
+        for file in [f"{name}.py"]
+        for wheel in [
+            make_wheel(tmp_path / "wheels", name, files={file: "#" * size}, stored=[file])
+        ]
+    }
+    fetched: list[str] = []
+
+    class Here(Fetcher):
+        def download(self, url: str, path: Path, *, size: int | None = None) -> None:
+            assert (url, size) == (
+                f"https://index.example/{path.name}",
+                made[path.name].stat().st_size,
+            )
+            fetched.append(path.name.partition("-")[0])
+            shutil.copyfile(made[path.name], path)
+
+    monkeypatch.setattr(store_module, "DOWNLOADS", 1)
+    store = Store(root=tmp_path / "store", fetcher=Here(), say=lambda _: None)
+    pins = [
+        Pin(
+            name=name.partition("-")[0],
+            version="1.0",
+            filename=name,
+            location=f"https://index.example/{name}",
+            sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            size=wheel.stat().st_size,
+        )
+        for name, wheel in made.items()
+    ]
+    assert [wheel.filename for wheel in store.fetch(pins)] == list(made)
+    assert fetched == ["large", "middle", "small"]
 
 
 def test_the_same_wheel_is_known_by_two_names(tmp_path: Path) -> None:

@@ -106,9 +106,11 @@ class Store:
             workers(worth=len(wanted) > FEW) as verifiers,
             ThreadPoolExecutor(DOWNLOADS) as downloads,
         ):
+            # The largest first: to verify them takes longest, and goes on while others arrive.
+            by_size = sorted(wanted.items(), key=lambda one: one[1].size or 0, reverse=True)
             downloading = {
                 downloads.submit(self._obtain, pin, folder / str(number)): (key, pin)
-                for number, (key, pin) in enumerate(wanted.items())
+                for number, (key, pin) in enumerate(by_size)
             }
             try:
                 for done in as_completed(downloading):
