@@ -29,7 +29,7 @@ from packager.facts import (
 )
 from packager.headers import tar_header
 from packager.output import new_file
-from packager.ports import InstalledWheel, StoredWheel, WheelStore, gone
+from packager.ports import InstalledWheel, StoredWheel, WheelStore, Witness, gone
 from packager.record import Artifact
 from packager.tarball import (
     EXECUTABLE_MODE,
@@ -116,10 +116,16 @@ def without_repetitions(
         )
 
 
-def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, ArchiveFacts]:
+def write_layer(
+    layer: Layer,
+    out: Path,
+    store: WheelStore,
+    witnessed: Callable[[BinaryIO], Witness] | None = None,
+) -> tuple[Artifact, ArchiveFacts]:
     """Write the layer's archive into `out`, under a name that its content decides.
 
-    One that lies there already, whole and from the same parts, is left as it is.
+    One that lies there already, whole and from the same parts, is left as it is, and has no
+    witness.
     """
     members: list[Member] = []
     observations: list[Observation] = []
@@ -160,8 +166,11 @@ def write_layer(layer: Layer, out: Path, store: WheelStore) -> tuple[Artifact, A
             note_wheel(wheel)
     else:
         with new_file(out) as (file, settle):
-            written = write(parts(), file)
+            witness = witnessed and witnessed(file)
+            written = write(parts(), file, witness.grown if witness else None)
             settle(_path(layer, out, written))
+            if witness:
+                witness.whole(_path(layer, out, written), written)
         if layer.files:
             store.remember(SEEN, layer.key, _seen_text(of_files))
         store.remember(MADE, layer.key, f"{written.sha256} {written.size}")

@@ -145,14 +145,15 @@ def _made(
     work: Work, target: Target, layers: tuple[Layer, ...], record: Record, said: list[str]
 ) -> Outcome:
     """Write the layers and judge them; `record` lacks what comes of that."""
-    made = [write_layer(layer, work.out, work.ports.store) for layer in layers]
+    ports = work.ports
+    made = [write_layer(layer, work.out, ports.store, ports.witness) for layer in layers]
     bundle = tuple(facts for _, facts in made)
     judged = judge(
         bundle,
         [RoomArchive(kind=a.kind, path=work.out / a.file, sha256=a.sha256) for a, _ in made],
         target,
         work.settings,
-        room=work.ports.room,
+        room=ports.room,
         say=work.say,
     )
     record = replace(

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from packager.cleanroom import RoomFacts
 from packager.dockerbuild import Recipe
 from packager.errors import CommandError
 from packager.facts import Observation
 from packager.lockfiles import Pin, Source
-from packager.tarball import Plan, TarMember, plan
+from packager.tarball import Plan, TarMember, Written, plan
 from packager.target import Target
 from packager.wheels import Layout
 
@@ -236,6 +236,16 @@ class EnvironmentBuilder(Protocol):
         """The target's Python of the base image, made to run anywhere; recalled."""
 
 
+class Witness(Protocol):
+    """Follows one archive that is written. It must not take long, for the writing waits."""
+
+    def grown(self, size: int) -> None:
+        """So many bytes are written, and will not change any more."""
+
+    def whole(self, path: Path, written: Written) -> None:
+        """It is written, and lies under its own name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomArchive:
     """An archive that is to be tried out."""
@@ -279,3 +289,5 @@ class Ports:
     """The commit a folder is at; empty where none is known."""
     room: CleanRoom | None = None
     """None where archives are not to be tried out."""
+    witness: Callable[[BinaryIO], Witness] | None = None
+    """Called with each archive's file before anything is in it. None where nobody looks."""

@@ -19,7 +19,7 @@ import struct
 import threading
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
@@ -235,8 +235,14 @@ class Written:
     size: int
 
 
-def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Written:
+def write(
+    parts: Iterable[tuple[Plan, BinaryIO | None]],
+    out: BinaryIO,
+    grown: Callable[[int], None] | None = None,
+) -> Written:
     """Write the plans, each with the file its spans are in, and the end of the archive.
+
+    `grown` hears now and then how many bytes are written; the writing waits while it listens.
 
     `out` must be a real file, open for reading too. Memory stays at a few `BATCH` whatever the
     size. Three threads keep the disk, the digest and the making of the next plan (`parts` may be
@@ -284,6 +290,8 @@ def write(parts: Iterable[tuple[Plan, BinaryIO | None]], out: BinaryIO) -> Writt
                 raise batch
             size += _write_all(out.fileno(), batch)
             sizes.put(size)
+            if grown is not None:
+                grown(size)
     finally:
         stopped.set()
         while reader.is_alive():

@@ -70,6 +70,8 @@ class Object:
     headers: dict[str, str]
     """What it is answered with."""
     tags: str = ""
+    modified: float = field(default_factory=time.time)
+    """Seconds since 1970."""
 
     def __len__(self) -> int:
         return len(self.data) if isinstance(self.data, bytes) else sum(map(len, self.data))
@@ -77,6 +79,14 @@ class Object:
     @property
     def content(self) -> bytes:
         return self.data if isinstance(self.data, bytes) else b"".join(self.data)
+
+    def cut(self, start: int, end: int) -> bytes:
+        """Some of it, without a copy of all."""
+        pieces, at, cut = [self.data] if isinstance(self.data, bytes) else self.data, 0, b""
+        for piece in pieces:
+            cut += piece[max(start - at, 0) : max(end - at, 0)]
+            at += len(piece)
+        return cut
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +96,8 @@ class Upload:
     parts: dict[int, tuple[bytes, str, str]] = field(default_factory=dict)
     """Content, ETag and checksum."""
     tags: str = ""
+    begun: float = field(default_factory=time.time)
+    """Seconds since 1970."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +158,10 @@ class Refused(Exception):  # noqa: N818
 
 class Broken(Exception):  # noqa: N818
     """The connection is closed without an answer."""
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
 
 
 def checksum_of(algorithm: str, data: bytes | bytearray) -> str:
@@ -222,10 +238,14 @@ class Handler(BaseHTTPRequestHandler):
                 return "ListMultipartUploads" if "uploads" in self.query else "ListObjects"
             case "HEAD", True:
                 return "HeadObject"
+            case "POST", False:
+                return "DeleteObjects"
             case "GET", True:
                 return "ListParts" if "uploadId" in self.query else "GetObject"
             case "PUT", True:
-                return "UploadPart" if "uploadId" in self.query else "PutObject"
+                if "uploadId" not in self.query:
+                    return "PutObject"
+                return "UploadPartCopy" if self.headers["x-amz-copy-source"] else "UploadPart"
             case "POST", True:
                 return (
                     "CreateMultipartUpload"
@@ -361,11 +381,22 @@ class Handler(BaseHTTPRequestHandler):
         self.s3.objects.pop(self.key, None)
         return 204, {}
 
+    def delete_objects(self, data: bytes) -> Any:
+        space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+        for told in ET.fromstring(data).iter(f"{space}Key"):  # noqa: S314
+            self.s3.objects.pop(f"{self.key}/{told.text}", None)
+        return 200, {}, b"<DeleteResult></DeleteResult>"
+
     def list_objects(self, _: bytes) -> Any:
         bucket, prefix = self.key.split("/")[0], self.query.get("prefix", "")
         keys = sorted(k.partition("/")[2] for k in self.s3.objects if k.startswith(f"{bucket}/"))
         text = "".join(
-            f"<Contents><Key>{escape(k)}</Key></Contents>" for k in keys if k.startswith(prefix)
+            f"<Contents><Key>{escape(k)}</Key><Size>{len(self.s3.objects[f'{bucket}/{k}'])}</Size>"
+            f"<LastModified>{moment(self.s3.objects[f'{bucket}/{k}'].modified)}</LastModified>"
+            "</Contents>"
+            for k in keys
+            if k.startswith(prefix)
+            and not (self.query.get("delimiter") and "/" in k.removeprefix(prefix))
         )
         return 200, {}, f"<ListBucketResult>{text}</ListBucketResult>".encode()
 
@@ -407,10 +438,26 @@ class Handler(BaseHTTPRequestHandler):
         upload.parts[int(self.query["partNumber"])] = (data, etag, checksum)
         return 200, {"ETag": etag, f"x-amz-checksum-{algorithm}": checksum}
 
+    def upload_part_copy(self, _: bytes) -> Any:
+        upload = self.upload()
+        try:
+            source = self.s3.objects[unquote(self.headers["x-amz-copy-source"]).lstrip("/")]
+        except KeyError:
+            raise Refused(404, "NoSuchKey") from None
+        first, last = self.headers["x-amz-copy-source-range"].removeprefix("bytes=").split("-")
+        data = source.cut(int(first), int(last) + 1)
+        algorithm = upload.headers["algorithm"].lower()
+        etag, checksum = f'"{zlib.crc32(data):032x}"', checksum_of(algorithm, data)
+        upload.parts[int(self.query["partNumber"])] = (data, etag, checksum)
+        sums = f"Checksum{algorithm.upper()}"
+        text = f"<ETag>{escape(etag)}</ETag><{sums}>{checksum}</{sums}>"
+        return 200, {}, f"<CopyPartResult>{text}</CopyPartResult>".encode()
+
     def list_multipart_uploads(self, _: bytes) -> Any:
         bucket, prefix = self.key, self.query.get("prefix", "")
         text = "".join(
             f"<Upload><Key>{escape(u.key.partition('/')[2])}</Key><UploadId>{n}</UploadId>"
+            f"<Initiated>{moment(u.begun)}</Initiated>"
             f"<ChecksumAlgorithm>{u.headers['algorithm']}</ChecksumAlgorithm></Upload>"
             for n, u in list(self.s3.uploads.items())
             if u.key.startswith(f"{bucket}/{prefix}")

@@ -24,7 +24,7 @@ from packager.cli.options import (
     settings_of,
 )
 from packager.console import Console
-from packager.errors import ConfigError, ExitCode
+from packager.errors import ConfigError
 
 if TYPE_CHECKING:  # `packager --help` must not wait for what only commands need
     from packager.adapters.imagemaker import Put
@@ -193,29 +193,13 @@ def found_for_images(
     path: Path | None, flags: Mapping[str, object], console: Console
 ) -> "tuple[tuple[Found, ...], Project | None, Settings]":
     """What is to become images: one record, or a project packed now."""
-    from packager.adapters import connect, store_root
-    from packager.adapters.limit import in_use
-    from packager.pipeline import pack
+    from packager.cli.packing import passed_now
     from packager.record import SUFFIX
-    from packager.recorded import Found, find_record
-    from packager.reports import report_text
+    from packager.recorded import find_record
 
     if path is not None and path.name.endswith(SUFFIX):
         project, settings = settings_of(None, flags, required=False)
         return (find_record(path, path.parent, release=None, arch=None),), project, settings
     project, settings = settings_of(path, flags)
     assert project is not None  # noqa: S101  # it is required here
-    ports = connect(
-        root=project.root, cache_dir=settings.cache_dir, env=os.environ, say=console.say
-    )
-    root = store_root(settings.cache_dir)
-    with in_use(root, limit=settings.cache_limit, say=console.say):
-        packed = pack(project, settings, ports, console.say)
-    failed = [item for item in packed if not item.report.passed]
-    for item in failed:
-        subject = f"{item.record.release} {item.record.arch}, Python {item.record.python}"
-        console.warn(report_text(item.report, subject=subject))
-    if failed:
-        raise typer.Exit(ExitCode.VALIDATION_FAILED)
-    found = tuple(Found(record=item.record, folder=item.path.parent) for item in packed)
-    return found, project, settings
+    return passed_now(project, settings, console), project, settings

@@ -1,6 +1,5 @@
 """`packager pack`: from a project to archives."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,9 +115,7 @@ def pack(
 
     Prints sparkSubmitParameters on standard output, a line for each architecture.
     """
-    from packager.adapters import connect, store_root
-    from packager.adapters.limit import in_use
-    from packager.pipeline import pack as run_pack
+    from packager.cli.packing import packed_now
 
     console = Console(quiet=quiet, json=json)
     flags = {
@@ -148,26 +145,19 @@ def pack(
         "cache_dir": cache_dir,
         "cache_size": cache_size,
     }
-    project, settings = _project_or_environment(path, flags)
+    project, settings = project_or_environment(path, flags)
     if explain:
         from packager.explain import explanation
 
         console.data(explanation(project, settings))
         return
-    if settings.offline:
-        os.environ["UV_OFFLINE"] = "1"  # uv is started by build backends too
-    ports = connect(
-        root=project.root, cache_dir=settings.cache_dir, env=os.environ, say=console.say
-    )
-    root = store_root(settings.cache_dir)
-    with in_use(root, limit=settings.cache_limit, say=console.say):
-        packed = run_pack(project, settings, ports, console.say)
+    packed = packed_now(project, settings, console)
     _show_packed(packed, settings, console)
     if not all(p.report.passed for p in packed):
         raise typer.Exit(ExitCode.VALIDATION_FAILED)
 
 
-def _project_or_environment(
+def project_or_environment(
     path: Path | None, flags: Mapping[str, Any]
 ) -> "tuple[Project, Settings]":
     """A project, or an environment alone where nothing here says that it is one of a project."""

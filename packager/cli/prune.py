@@ -120,6 +120,8 @@ def _show(pruning: "Pruning", console: Console) -> None:
         console.data(one.place.uri)
     for image in pruning.images:
         console.data(image.reference)
+    for upload in pruning.uploads:
+        console.data(f"{upload.place.uri} (an upload that was broken off)")
 
 
 def _count(pruning: "Pruning") -> str:
@@ -127,6 +129,7 @@ def _count(pruning: "Pruning") -> str:
         (len(pruning.records), "record"),
         (len(pruning.objects), "file"),
         (len(pruning.images), "image"),
+        (len(pruning.uploads), "broken upload"),
     )
     parts = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
     return f"{', '.join(parts)}, {pruning.size / 1e6:.2f} MB"
@@ -147,5 +150,8 @@ def _document(pruning: "Pruning", *, removed: bool) -> dict[str, Any]:
         ],
         "objects": [one.place.uri for one in (*pruning.records, *pruning.objects)],
         "images": [asdict(image) for image in pruning.images],
+        "uploads": [
+            {"uri": one.place.uri, "id": one.number, "begun": one.begun} for one in pruning.uploads
+        ],
         "size": pruning.size,
     }

@@ -1,8 +1,7 @@
 """`packager publish`: what was packed, to where jobs find it."""
 
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,15 +26,25 @@ from packager.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from packager.cli.publish_ready import Ready
+    from packager.project import Project
     from packager.publishing.calls import Call
     from packager.publishing.publication import Published
-    from packager.publishing.recordedimages import Placed
+    from packager.publishing.recordedimages import Destination, Placed
     from packager.publishing.store import Sent
+    from packager.settings import Settings
 
 
 def publish(
     records: Records = None,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack", help="Pack the project first (of [RECORD], or here); send it meanwhile."
+        ),
+    ] = False,
     s3_uri: Annotated[
         str | None,
         typer.Option("--s3-uri", metavar="URI", help="Where to, e.g. s3://bucket/jobs."),
@@ -83,11 +92,9 @@ def publish(
     Names in S3 are made of the content. Prints the URI of each record on standard output. What is
     there already is not sent again.
     """
-    from packager.cli.meter import meter
+    from packager.cli.publish_ready import packed_on_the_way, read
     from packager.publishing.options import object_options
     from packager.publishing.places import parse_place
-    from packager.publishing.publication import planned, prepare, require_regions, with_images
-    from packager.publishing.publication import publish as run_publish
     from packager.recorded import fitting_records
 
     console = Console(quiet=quiet, json=json)
@@ -104,7 +111,9 @@ def publish(
         "s3_tags": tag,
         "waivers": pairs("--waive", "CODE=REASON", waive),
     }
-    project, settings = settings_of(None, flags, required=False)
+    project, settings = (
+        _to_pack(records, flags) if pack else settings_of(None, flags, required=False)
+    )
     if settings.s3_uri is None:
         raise ConfigError(
             "it is not said where to publish",
@@ -118,41 +127,73 @@ def publish(
         from packager.cli.ecr import destination
 
         to = destination(settings, root, repository, application or ())
-    arches = settings.arch if arch else ()
-    found = fitting_records(records or (), folder, release=settings.release, arches=arches)
     started = time.monotonic()
-    with ThreadPoolExecutor(1) as beside:  # the SDK takes as long to load as files to be read
-        prepared = beside.submit(prepare, found, place, settings)
-        from packager.adapters.aws.s3 import open_s3
-        from packager.adapters.aws.session import open_session
+    if pack:
+        assert project is not None  # noqa: S101  # it is required here
+        way: AbstractContextManager[Ready] = packed_on_the_way(
+            project, settings, console, place=place, options=options, dry_run=dry_run
+        )
+    else:
+        arches = settings.arch if arch else ()
+        found = fitting_records(records or (), folder, release=settings.release, arches=arches)
+        way = nullcontext(read(found, settings, options, place))
+    with way as ready:
+        if dry_run:
+            _tell(ready, to, console)
+        else:
+            _bring(ready, to, options.encryption, started, console)
 
-        session = open_session(settings, os.environ)
-        store = open_s3(session, options)
-        ready = prepared.result()
-    with_image = [one.record for one in ready if one.record.images]
-    if dry_run:
-        calls: tuple[Call, ...] = ()
-        if with_image:
-            from packager.cli.publish_images import planned_calls
 
-            calls, images = planned_calls(with_image, session, to, console)
-            ready = with_images(ready, images)
-        _show_calls((*planned(ready, store, session.region), *calls), console)
-        return
-    require_regions(ready, store, session.region)
+def _to_pack(
+    paths: list[Path] | None, flags: "Mapping[str, Any]"
+) -> "tuple[Project | None, Settings]":
+    from packager.cli.pack import project_or_environment
+
+    if paths and len(paths) > 1:
+        raise ConfigError(
+            f"{len(paths)} projects are to be packed", why="--pack takes one", fix="name one"
+        )
+    return project_or_environment(paths[0] if paths else None, flags)
+
+
+def _tell(ready: "Ready", to: "Destination | None", console: Console) -> None:
+    """The calls that would be made."""
+    from packager.publishing.publication import planned, with_images
+
+    prepared, session = ready.prepared, ready.session
+    with_image = [one.record for one in prepared if one.record.images]
+    calls: tuple[Call, ...] = ()
+    if with_image:
+        from packager.cli.publish_images import planned_calls
+
+        calls, images = planned_calls(with_image, session, to, console)
+        prepared = with_images(prepared, images)
+    _show_calls((*planned(prepared, ready.store, session.region), *calls), console)
+
+
+def _bring(
+    ready: "Ready",
+    to: "Destination | None",
+    encryption: str | None,
+    started: float,
+    console: Console,
+) -> None:
+    from packager.cli.meter import meter
+    from packager.publishing.publication import publish, require_regions, with_images
+
+    prepared, session = ready.prepared, ready.session
+    with_image = [one.record for one in prepared if one.record.images]
+    require_regions(prepared, ready.store, session.region)
     placed: dict[str, tuple[Placed, ...]] = {}
     if with_image:  # before the records, which say where they are
         from packager.cli.publish_images import bring
 
         placed = bring(with_image, session, to, console)
-        ready = with_images(ready, {name: [p.image for p in of] for name, of in placed.items()})
+        images = {name: [p.image for p in of] for name, of in placed.items()}
+        prepared = with_images(prepared, images)
     with meter(console) as shown:
-        published = run_publish(
-            ready,
-            store,
-            meter=shown,
-            encryption=options.encryption,
-            warn=console.warn,
+        published = publish(
+            prepared, ready.store, meter=shown, encryption=encryption, warn=console.warn
         )
     for one in (one for of in placed.values() for one in of):
         console.say(one.line())

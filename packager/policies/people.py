@@ -1,9 +1,14 @@
 """What people and CI may do, one policy for each part of the way. Pure."""
 
+from typing import Final
+
 from packager.errors import ConfigError
 from packager.policies.grammar import Policy, Statement
 from packager.policies.job import PRINCIPAL, listing
 from packager.policies.scope import Bucket, Repository, Scope
+
+ARRIVING: Final = ".arriving"
+"""As `packager.publishing.places` names the folder."""
 
 
 def submitter(scope: Scope) -> Policy:
@@ -172,6 +177,12 @@ def publisher(scope: Scope) -> Policy:
             ),
             resources=(scope.object_arn(scope.s3),),
         ),
+        # What goes up while it is packed is copied to its name, then removed where it arrived.
+        Statement(
+            sid="ClearArrivals",
+            actions=("s3:DeleteObject", "s3:DeleteObjectVersion"),
+            resources=(scope.object_arn(scope.s3, f"{ARRIVING}/*"),),
+        ),
         listing(scope, "ListArtifacts", (scope.s3,)),
         Statement(
             sid="SeeBucket",
@@ -201,10 +212,15 @@ def pruner(scope: Scope) -> Policy:
     statements = [
         Statement(
             sid="RemoveArtifacts",
-            actions=("s3:DeleteObject", "s3:GetObject"),
+            actions=("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject"),
             resources=(scope.object_arn(scope.s3),),
         ),
         listing(scope, "ListArtifacts", (scope.s3,)),
+        Statement(
+            sid="SeeBrokenUploads",
+            actions=("s3:ListBucketMultipartUploads",),
+            resources=(scope.bucket_arn(scope.s3),),
+        ),
         Statement(
             sid="FindApplications",
             actions=("emr-serverless:ListApplications",),

@@ -23,7 +23,7 @@ class Part:
     size: int
     """Bytes."""
     digest: bytes
-    """SHA-256."""
+    """SHA-256; empty where it is not known."""
 
     @property
     def checksum(self) -> str:
@@ -65,6 +65,15 @@ def base64_of(sha256: str) -> str:
 def part_size(size: int) -> int:
     """Bytes of each part but the last, for a file of `size` bytes; whole MiB."""
     return max(SMALLEST_PART, -(-size // MOST_PARTS // MIB) * MIB)
+
+
+def planned_parts(size: int) -> tuple[Part, ...]:
+    """As a file of `size` bytes is sent, but nothing is known of what is in it."""
+    step = part_size(size)
+    return tuple(
+        Part(number=number, start=start, size=min(step, size - start), digest=b"")
+        for number, start in enumerate(range(0, size, step), 1)
+    )
 
 
 def digests_of(source: Path | bytes) -> Digests:

@@ -1,8 +1,12 @@
 """Where things are in S3, as values; only here are keys put together."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from packager.errors import ConfigError
+
+ARRIVING: Final = ".arriving"
+"""Folder for what has no name yet, since its content is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class Copier(Objects, ObjectStore, Protocol):
     def copy(self, source: Place, item: Item) -> bool:
         """Have S3 copy it, if nothing is there.
 
-        False where S3 does not do that: it is denied the source, or the object is too large.
+        False where S3 does not do that, as where it is denied the source.
         """
 
 

@@ -12,14 +12,16 @@ from typing import Protocol
 from packager.jobs.applications import describe, listed
 from packager.jobs.deploying import active_runs
 from packager.jobs.ports import Emr
-from packager.publishing.places import Place
+from packager.publishing.places import ARRIVING, Place
 from packager.publishing.store import Meter
 from packager.publishing.verification import Objects, published_record
 from packager.publishing.versions import (
     Pruning,
     StoredImage,
     StoredObject,
+    StoredUpload,
     Version,
+    is_ours,
     named_by,
     named_in,
     plan_pruning,
@@ -34,8 +36,14 @@ class Folder(Objects, Protocol):
     def listed(self, folder: Place) -> Sequence[StoredObject]:
         """What lies in it, not what lies in folders of it."""
 
+    def uploads(self, folder: Place) -> Sequence[StoredUpload]:
+        """Those under way or broken off in it, and in folders of it."""
+
     def remove(self, objects: Sequence[StoredObject]) -> None:
         """Raise `CommandError` where one can not be removed."""
+
+    def abort(self, upload: StoredUpload) -> None:
+        """Raise `CommandError` where it can not be given up. One that has ended is no error."""
 
 
 class Gallery(Protocol):
@@ -96,11 +104,37 @@ def look(
     images = gallery.listed() if gallery else ()
     versions = versions_in(store, objects, meter)
     found = plan_pruning(objects, versions, images, used=used, keep=keep, before=before)
+    arrived, uploads = abandoned(folder, store, before)
+    found = replace(found, objects=(*found.objects, *arrived), uploads=uploads)
     if gallery is None:
         return found
     named = {name for version in versions for name in version.names}
     ours = (i for i in found.images if i.names & named or gallery.made_by_packager(i))
     return replace(found, images=tuple(ours))
+
+
+def abandoned(
+    folder: Place, store: Folder, before: float
+) -> tuple[tuple[StoredObject, ...], tuple[StoredUpload, ...]]:
+    """What publications left that were killed: what had arrived, and uploads that did not end."""
+    passing = folder / ARRIVING
+    uploads = (
+        u
+        for u in store.uploads(folder)
+        if u.place.folder == passing or (u.place.folder == folder and is_ours(u.place))
+    )
+    return (
+        tuple(o for o in store.listed(passing) if o.modified < before),
+        tuple(u for u in uploads if u.begun < before),
+    )
+
+
+def clear_abandoned(folder: Place, store: Folder, before: float) -> None:
+    """Take that away. Raise `CommandError` where it can not be."""
+    arrived, uploads = abandoned(folder, store, before)
+    store.remove(arrived)
+    for one in uploads:
+        store.abort(one)
 
 
 def prune(
@@ -128,4 +162,7 @@ def prune(
     store.remove(now.objects)
     for one in now.objects:
         say(f"removed {one.place.uri}")
+    for upload in now.uploads:
+        store.abort(upload)
+        say(f"gave the upload of {upload.place.uri} up")
     return now

@@ -47,16 +47,21 @@ class Published:
     """The record's is the last."""
 
 
-def prepare(found: Sequence[Found], place: Place, settings: Settings) -> tuple[Prepared, ...]:
-    """Read what the records name, once for all of them.
+def prepare(
+    found: Sequence[Found],
+    place: Place,
+    settings: Settings,
+    known: Mapping[Path, Digests] | None = None,
+) -> tuple[Prepared, ...]:
+    """Read what the records name, once for all of them, unless its digests are `known`.
 
     Raise `ValidationFailedError` for what must not be used, `ConfigError` for what is not there or
     is not what the record describes. Nothing is asked of AWS.
     """
     records = [replace(f.record, report=passed(f.record, settings).to_json()) for f in found]
-    known: dict[Path, Digests] = {}
+    read = dict(known or {})
     return tuple(
-        _prepared(replace(one, record=record), place, known)
+        _prepared(replace(one, record=record), place, read)
         for one, record in zip(found, records, strict=True)
     )
 

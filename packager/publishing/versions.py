@@ -23,6 +23,11 @@ _IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr[a-z0-9.-]*/[^\s,\"']+")
 DAY_S: Final = 86_400
 
 
+def is_ours(place: Place) -> bool:
+    """Whether the name is made as packager makes them."""
+    return _OURS.fullmatch(place.name) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
     """An object below the place of publication."""
@@ -36,11 +41,21 @@ class StoredObject:
     @property
     def ours(self) -> bool:
         """Whether its name is made as packager makes them."""
-        return _OURS.fullmatch(self.place.name) is not None
+        return is_ours(self.place)
 
     @property
     def is_record(self) -> bool:
         return self.ours and self.place.name.endswith(SUFFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUpload:
+    """An upload in parts that has not ended. S3 bills what has arrived of it, and shows nothing."""
+
+    place: Place
+    number: str
+    begun: float
+    """Seconds since 1970, by AWS's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +116,8 @@ class Pruning:
     records: tuple[StoredObject, ...]
     images: tuple[StoredImage, ...]
     objects: tuple[StoredObject, ...]
+    uploads: tuple[StoredUpload, ...] = ()
+    """What was broken off, and nobody goes on with."""
 
     @property
     def size(self) -> int:
@@ -111,7 +128,7 @@ class Pruning:
 
     @property
     def nothing(self) -> bool:
-        return not (self.records or self.images or self.objects)
+        return not (self.records or self.images or self.objects or self.uploads)
 
 
 def named_by(record: Record) -> frozenset[str]:
@@ -209,6 +226,7 @@ def spared(pruning: Pruning, names: Iterable[str]) -> Pruning:
     return Pruning(
         versions=pruning.versions,
         records=pruning.records,
+        uploads=pruning.uploads,
         images=tuple(i for i in pruning.images if not i.names & known),
         objects=tuple(o for o in pruning.objects if o.place.uri not in known),
     )

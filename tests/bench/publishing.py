@@ -1,15 +1,17 @@
 """Uploads beside AWS's own command line and a put in one stream. Nothing timed is asserted.
 
-    python -m tests.bench.publishing [--size MB] [--runs N] [--rate MB/s] [--work DIR]
+    python -m tests.bench.publishing [--pack] [--size MB] [--runs N] [--rate MB/s] [--work DIR]
 
 The server is `tests.s3server`, a process of its own on the loopback address, new and empty for every
 run: it verifies each checksum, so moto's slowness is not measured. With `--rate`, it reads no faster than
 that from each connection, as a network lets it. Rounds run every row once, so that the noise of the
-machine hits all alike. AWS's command line comes from a package index, into an environment of its own.
+machine hits all alike. With `--pack`, a project with a wheel of that size is packed and published,
+one after the other and at once; what S3 copies itself is copied and digested by the same two cores. AWS's command line comes from a package index, into an environment of its own.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,18 @@ PACK: Final = """
 import pathlib, sys
 from tests.packed import pack_into
 pack_into(pathlib.Path(sys.argv[1]), size=int(sys.argv[2]) * 1_000_000)
+"""
+PROJECT: Final = """
+import pathlib, random, sys
+from tests.index import make_wheel
+root, noise = pathlib.Path(sys.argv[1]), random.Random(1)
+files = {f"fruit/{n}.bin": noise.randbytes(1_000_000) for n in range(int(sys.argv[2]))}
+wheel = make_wheel(root.parent, "fruit", files={"fruit/__init__.py": "", **files})
+(root / "main.py").write_text("import fruit\\n")
+(root / "requirements.txt").write_text(f"fruit @ {wheel.as_uri()}\\n")
+(root / "pyproject.toml").write_text(
+    '[tool.packager]\\nrelease = "emr-7.13.0"\\nentry-point = "main.py"\\n'
+)
 """
 PUT: Final = """
 import boto3, sys
@@ -95,8 +109,11 @@ def run(row: Row, folder: Path, rate: float) -> None:
     with server(rate) as (endpoint, running):
         proxies = {"NO_PROXY": "127.0.0.1"}
         env = {**os.environ, **Cloud(endpoint=endpoint).environment(), **proxies}
-        for record in (folder / "dist").glob("*.packager.json"):
-            (folder / "dist" / record.name).write_bytes((folder / "record").read_bytes())
+        if (folder / "record").exists():
+            for record in (folder / "dist").glob("*.packager.json"):
+                record.write_bytes((folder / "record").read_bytes())
+        else:
+            shutil.rmtree(folder / "dist")
         if row.again:
             measured(row.command, folder, env)
         before = sent(running)
@@ -123,8 +140,23 @@ def rows(folder: Path, archive: str) -> list[Row]:
     ]
 
 
+def packing_rows() -> list[Row]:
+    packager, place = f"{sys.executable} -m packager", "--s3-uri s3://jobs/a"
+    return [
+        Row(
+            name="`packager pack`, then `packager publish`",
+            command=("sh", "-ec", f"{packager} pack; exec {packager} publish {place}"),
+        ),
+        Row(
+            name="`packager publish --pack`",
+            command=("sh", "-ec", f"exec {packager} publish --pack {place}"),
+        ),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--pack", action="store_true")
     parser.add_argument("--size", type=int, default=250, metavar="MB")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=0, metavar="MB/S")
@@ -132,13 +164,25 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.work) as temporary:
         folder = Path(temporary)
-        # By another process: what this one has had in memory counts as its children's, too.
-        made = (sys.executable, "-c", PACK, str(folder / "dist"), str(options.size))
-        subprocess.run(made, cwd=ROOT, check=True)
-        (record,) = (folder / "dist").glob("*.packager.json")
-        (folder / "record").write_bytes(record.read_bytes())
-        (archive,) = (folder / "dist").glob("jobs-environment-*")
-        table = rows(folder, f"dist/{archive.name}")
+        if options.pack:
+            os.environ |= {
+                "PACKAGER_CACHE_DIR": str(folder / "store"),
+                "PACKAGER_CLEAN_ROOM": "off",
+            }
+            folder /= "jobs"
+            folder.mkdir()
+            made = (sys.executable, "-c", PROJECT, str(folder), str(options.size))
+            subprocess.run(made, cwd=ROOT, check=True)
+            subprocess.run((sys.executable, "-m", "packager", "pack"), cwd=folder, check=True)
+            table = packing_rows()
+        else:
+            # By another process: what this one has had in memory counts as its children's, too.
+            made = (sys.executable, "-c", PACK, str(folder / "dist"), str(options.size))
+            subprocess.run(made, cwd=ROOT, check=True)
+            (record,) = (folder / "dist").glob("*.packager.json")
+            (folder / "record").write_bytes(record.read_bytes())
+            (archive,) = (folder / "dist").glob("jobs-environment-*")
+            table = rows(folder, f"dist/{archive.name}")
         for _ in range(options.runs):
             for row in table:
                 run(row, folder, options.rate)

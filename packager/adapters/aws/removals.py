@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from packager.adapters.aws.ecr import Ecr
-from packager.adapters.aws.failures import explained
+from packager.adapters.aws.failures import code_of, explained
 from packager.adapters.aws.s3 import S3
+from packager.adapters.aws.uploads import GONE
 from packager.adapters.registry.client import RegistryClient
 from packager.errors import CommandError
 from packager.imagebuild.assembly import RECORD_LABEL
@@ -15,7 +16,7 @@ from packager.manifests import parse_manifest
 from packager.publishing.addresses import Repository
 from packager.publishing.places import Place
 from packager.publishing.store import Meter, Stored
-from packager.publishing.versions import StoredImage, StoredObject
+from packager.publishing.versions import StoredImage, StoredObject, StoredUpload
 from packager.references import parse_reference
 
 T = TypeVar("T")
@@ -72,6 +73,43 @@ class S3Folder:
                     why=f"{error.get('Code')}: {error.get('Message')}",
                     fix=f"get the permission {needed}, and repeat the command",
                 )
+
+    def uploads(self, folder: Place) -> Sequence[StoredUpload]:
+        prefix = f"{folder.key}/" if folder.key else ""
+        with explained(
+            f"uploads to {folder.uri} can not be listed",
+            permission=self.s3.may(
+                "ListBucketMultipartUploads", Place(bucket=folder.bucket, key="")
+            ),
+        ):
+            pages = self.s3.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=folder.bucket, Prefix=prefix, **self.s3.owner
+            )
+            return [
+                StoredUpload(
+                    place=Place(bucket=folder.bucket, key=one["Key"]),
+                    number=str(one["UploadId"]),
+                    begun=one["Initiated"].timestamp(),
+                )
+                for page in pages
+                for one in page.get("Uploads", ())
+            ]
+
+    def abort(self, upload: StoredUpload) -> None:
+        from botocore.exceptions import ClientError
+
+        place = upload.place
+        with explained(
+            f"the upload of {place.uri} can not be given up",
+            permission=self.s3.may("AbortMultipartUpload", place),
+        ):
+            try:
+                self.s3.client.abort_multipart_upload(
+                    **self.s3.address(place), UploadId=upload.number
+                )
+            except ClientError as error:
+                if code_of(error) != GONE:
+                    raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

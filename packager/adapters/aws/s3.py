@@ -47,6 +47,8 @@ class S3:
     client: Any
     partition: str
     options: ObjectOptions
+    largest_copy: int = LARGEST_COPY
+    """Bytes; what is larger is copied in parts."""
 
     def region_of(self, bucket: str) -> str | None:
         from botocore.exceptions import ClientError
@@ -151,8 +153,10 @@ class S3:
         """Have S3 copy an object, if nothing is there; False where it does not do that itself."""
         from botocore.exceptions import ClientError
 
-        if item.digests.size > LARGEST_COPY:
-            return False
+        from packager.adapters.aws.copies import copy_in_parts
+
+        if item.digests.size > self.largest_copy:
+            return copy_in_parts(self, source, item)
         with self.writing(item):
             try:
                 self.client.copy_object(
@@ -222,16 +226,23 @@ class S3:
         """What is told once for an object: how to keep it."""
         options = self.options
         told = {
-            "ServerSideEncryption": options.encryption,
-            "SSEKMSKeyId": options.kms_key,
             "StorageClass": options.storage_class,
             "Tagging": urlencode(options.tags) or None,
         }
         return {
             "ContentType": item.content_type,
             "Metadata": {SHA256: item.digests.sha256},
+            **self.encrypted,
             **{name: value for name, value in told.items() if value},
         }
+
+    @property
+    def encrypted(self) -> Mapping[str, str]:
+        told = {
+            "ServerSideEncryption": self.options.encryption,
+            "SSEKMSKeyId": self.options.kms_key,
+        }
+        return {name: value for name, value in told.items() if value}
 
     def checked(self, part: Part) -> Mapping[str, str]:
         """What S3 refuses the part by, if it arrives as another."""

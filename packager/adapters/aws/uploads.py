@@ -46,11 +46,11 @@ def _attempt(s3: S3, item: Item, source: Source) -> Sent | None:
     """None where it has to begin anew."""
     from botocore.exceptions import ClientError
 
-    number, etags = _broken_off(s3, item) or (_created(s3, item), {})
+    number, etags = _broken_off(s3, item) or (created(s3, item), {})
     missing = [part for part in item.digests.parts if part.number not in etags]
     left = sum(part.size for part in missing)
     source.moved(item.digests.size - left)
-    tasks = [partial(_send, s3, item, number, part, source) for part in missing]
+    tasks = [partial(send, s3, item, number, part, source) for part in missing]
     try:
         sent = in_parallel(tasks, source.stopped)
         etags.update(zip((part.number for part in missing), sent, strict=True))
@@ -65,7 +65,8 @@ def _attempt(s3: S3, item: Item, source: Source) -> Sent | None:
     return Sent(item=item, present=False, sent=left, resumed=item.digests.size - left)
 
 
-def _created(s3: S3, item: Item) -> str:
+def created(s3: S3, item: Item) -> str:
+    """The number of a new upload."""
     said = s3.client.create_multipart_upload(
         **s3.address(item.place), **s3.kept(item), ChecksumAlgorithm="SHA256"
     )
@@ -119,7 +120,8 @@ def _arrived(s3: S3, item: Item, number: str) -> ETags:
         raise
 
 
-def _send(s3: S3, item: Item, number: str, part: Part, source: Source) -> str:
+def send(s3: S3, item: Item, number: str, part: Part, source: Source) -> str:
+    """Send one part of an upload; its ETag."""
     from botocore.exceptions import ClientError
 
     for last in (*(False,) * (TRIES - 1), True):
