@@ -242,6 +242,7 @@ def _run_on_aws(
     session = open_session(settings, os.environ)
     emr = EmrServerless(session)
     launch = prepare(emr, carried, options)
+    emr.check("StartJobRun", launch.request)
     for note in launch.job.notes:
         console.say(f"note: {note}")
     if look:
@@ -255,7 +256,6 @@ def _run_on_aws(
         for finding in report.warnings:
             console.warn(warning(finding))
         require_clear(report)
-    emr.check("StartJobRun", launch.request)
     if dry_run:
         console.document({"operation": "StartJobRun", "request": launch.request})
         return
