@@ -116,6 +116,40 @@ def test_what_s3_may_not_copy_goes_through_here(place: Place) -> None:
     assert place("verify", done.out.strip()).code == 0
 
 
+def test_what_is_too_large_for_one_copy_is_copied_in_parts(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = place.publish(size=17 * MIB)
+    monkeypatch.setattr("packager.adapters.aws.s3.LARGEST_COPY", 8 * MIB)
+    done = place("promote", "--to", "s3://prod/b")
+    assert done.code == 0, done.err
+    assert done.err.count("copied by S3") == len(record.artifacts)
+    archive = record.artifacts[0]
+    assert place.front.asked.count(f"PUT /prod/b/{archive.file}") == 3
+    assert place("verify", done.out.strip()).code == 0
+    there = place.s3.get_object(Bucket="prod", Key=f"b/{archive.file}")
+    assert there["Body"].read() == (place.folder / "dist" / archive.file).read_bytes()
+    assert there["Metadata"] == {"packager-sha256": archive.sha256}
+    assert there["ContentType"] == "application/gzip"
+    assert "Uploads" not in place.s3.list_multipart_uploads(Bucket="prod")
+    again = place("promote", "--to", "s3://prod/b")
+    assert (again.code, "copied by S3" in again.err) == (0, False)
+
+
+def test_large_parts_that_s3_may_not_copy_go_through_here(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = place.publish(size=17 * MIB)
+    monkeypatch.setattr("packager.adapters.aws.s3.LARGEST_COPY", 8 * MIB)
+    place.front.denied = Denying(place.front)
+    place.front.denied.add(f"PUT /prod/b/{record.artifacts[0].file}")
+    done = place("promote", "--to", "s3://prod/b")
+    assert done.code == 0, done.err
+    assert "sent from here" in done.err
+    assert place("verify", done.out.strip()).code == 0
+    assert "Uploads" not in place.s3.list_multipart_uploads(Bucket="prod")
+
+
 def test_a_disk_that_fills_in_passing_is_told(place: Place) -> None:
     record = place.publish(size=9 * MIB)
     place.front.denied = Denying(place.front)
@@ -330,6 +364,30 @@ def test_what_is_published_meanwhile_is_spared(place: Place, later: Callable[[in
     assert done.code == 0, done.err
     left = {f"s3://dev/{one}" for one in place.keys("dev")}
     assert {uri for name, uri in old.locations.items() if name != old.name} <= left
+
+
+def test_uploads_that_were_broken_off_go_and_those_of_others_stay(
+    place: Place, later: Callable[[int], None]
+) -> None:
+    record = place.publish()
+    before = place.keys("dev")
+    ours = ("a/.arriving/1", f"a/{record.artifacts[0].file}")
+    theirs = ("a/theirs.bin", "b/.arriving/1", f"a/sub/{record.artifacts[0].file}")
+    for key in (*ours, *theirs):
+        place.s3.create_multipart_upload(Bucket="dev", Key=key)
+    place.s3.put_object(Bucket="dev", Key="a/.arriving/2", Body=b"it had arrived")
+    later(8)
+    shown = place(*PRUNE, "--json")
+    assert [one["uri"] for one in json.loads(shown.out)["uploads"]] == [
+        f"s3://dev/{key}" for key in ours
+    ]
+    assert "2 broken uploads" in shown.err
+    done = place(*PRUNE, "--yes")
+    assert done.code == 0, done.err
+    left = place.s3.list_multipart_uploads(Bucket="dev")["Uploads"]
+    assert {one["Key"] for one in left} == set(theirs)
+    assert place.keys("dev") == before
+    assert place("verify", record.locations[record.name]).code == 0
 
 
 def test_who_may_not_remove_or_look_is_told(place: Place, later: Callable[[int], None]) -> None:

@@ -1,5 +1,6 @@
 """`packager publish --pack`: archives go up while they are written, and are seen when they passed."""
 
+import hashlib
 import json
 import random
 import signal
@@ -16,7 +17,7 @@ import boto3
 import pytest
 
 from packager.adapters.aws.arrivals import Arrivals
-from packager.adapters.aws.s3 import S3
+from packager.adapters.aws.s3 import LARGEST_COPY, S3
 from packager.publishing.options import ObjectOptions
 from packager.publishing.places import Place
 from packager.tarball import Written
@@ -155,7 +156,8 @@ def test_an_archive_goes_up_in_parts_and_is_copied_to_its_name(trial: Trial) -> 
 def test_parts_go_before_the_archive_is_whole(s3: S3Server, cloud: Cloud, tmp_path: Path) -> None:
     client = boto3.client("s3", endpoint_url=s3.endpoint)
     store: Future[S3] = Future()
-    store.set_result(S3(client=client, partition="aws", options=ObjectOptions()))
+    s3_ = S3(client=client, partition="aws", options=ObjectOptions(), largest_copy=LARGEST_COPY)
+    store.set_result(s3_)
     arrivals = Arrivals(store, Place(bucket="jobs", key="a"))
     with (tmp_path / "archive").open("w+b") as file:
         witness = arrivals.witness(file)
@@ -294,6 +296,37 @@ def test_a_copy_that_breaks_off_leaves_nothing(trial: Trial) -> None:
     assert trial.s3.uploads == {}
     assert [key for key in trial.s3.objects if "arriving" in key or "environment" in key] == []
     trial.require_plain_publish_completes()
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_answer_that_is_lost_does_no_harm(trial: Trial, after: int) -> None:
+    """Of what ends the upload, and of what ends the copy."""
+    lost = Fault(operation="CompleteMultipartUpload", kind="unheard", after=after)
+    trial.s3.faults.append(lost)
+    done = trial.publish()
+    assert done.code == 0, done.err
+    assert not lost.times
+    trial.require_all_there()
+
+
+def test_what_comes_to_be_there_while_it_goes_up_is_left(trial: Trial) -> None:
+    """Somebody stores the same when it was already looked for."""
+    trial.packager("pack", cwd=trial.root)
+    (path,) = (trial.root / "dist").glob("*-environment-*.tar.gz")
+    data = path.read_bytes()
+    for one in (trial.root / "dist").iterdir():
+        one.unlink()
+    sha256 = {"x-amz-meta-packager-sha256": hashlib.sha256(data).hexdigest()}
+
+    def store(operation: str) -> None:
+        if operation == "UploadPartCopy":
+            trial.s3.objects.setdefault(f"jobs/a/{path.name}", Object(data=data, headers=sha256))
+
+    trial.s3.hook = store
+    done = trial.publish()
+    assert done.code == 0, done.err
+    trial.require_all_there()
+    assert trial.s3.objects[f"jobs/a/{path.name}"].headers == sha256
 
 
 def test_something_else_under_our_key_is_never_overwritten(trial: Trial) -> None:

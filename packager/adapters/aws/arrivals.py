@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from packager.adapters.aws.copies import abort, copy_in_parts
+from packager.adapters.aws.failures import code_of
 from packager.adapters.aws.parallel import THREADS, StoppedError
 from packager.adapters.aws.s3 import S3
 from packager.adapters.aws.slices import Source
-from packager.adapters.aws.uploads import send
+from packager.adapters.aws.uploads import GONE, send
 from packager.errors import CommandError
 from packager.publishing.digests import MOST_PARTS, SMALLEST_PART, Digests, Part, digest_of_part
 from packager.publishing.places import ARRIVING, Place
@@ -123,24 +124,39 @@ class Arrival:
             self.etags[part.number] = etag
             self.lock.notify_all()
 
-    def fail(self, error: BaseException) -> None:
-        self.source.stopped.set()
+    def stop(self, error: BaseException | None = None) -> None:
+        """Let no more go, because it failed, or is of no use any more."""
         with self.lock:
+            self.source.stopped.set()
             self.failure = self.failure or error
             self.lock.notify_all()
 
     def complete(self, s3: S3, digests: Digests, meter: Meter) -> str | None:
         """End the upload when all has gone; the version that S3 gives it, if any.
 
-        Raise what has failed on the way.
+        Raise what has failed on the way, or `StoppedError` where it was found to be there.
         """
+        from botocore.exceptions import ClientError
+
         with self.lock:
             self._meter = meter
             meter.expect(digests.size)
             meter.moved(self.sent)
-            self.lock.wait_for(lambda: self.failure or len(self.etags) == len(digests.parts))
-            if self.failure:
-                raise self.failure
+            self.lock.wait_for(
+                lambda: self.source.stopped.is_set() or len(self.etags) == len(digests.parts)
+            )
+            if self.source.stopped.is_set():
+                raise self.failure or StoppedError
+        version = None
+        try:
+            version = self._end(s3, digests)
+        except ClientError as error:  # an answer may be lost after the work was done
+            if code_of(error) != GONE or s3.find(self.item.place) is None:
+                raise
+        self.number = ""
+        return version
+
+    def _end(self, s3: S3, digests: Digests) -> str | None:
         said = s3.client.complete_multipart_upload(
             **s3.address(self.item.place),
             UploadId=self.number,
@@ -156,7 +172,6 @@ class Arrival:
             },
             MpuObjectSize=digests.size,
         )
-        self.number = ""
         version = said.get("VersionId")
         return None if version in {None, "null"} else str(version)
 
@@ -231,7 +246,7 @@ class Arrivals:
                 self._ready.put((arrival, arrival.part(start)))
             except Exception as error:  # noqa: BLE001  # raised when it is published
                 arrival.digests.set_exception(error)
-                arrival.fail(error)
+                arrival.stop(error)
 
     def _send(self) -> None:
         while (job := self._ready.get()) is not None:
@@ -242,7 +257,7 @@ class Arrivals:
             except StoppedError:
                 pass
             except BaseException as error:  # noqa: BLE001  # raised when it is published
-                arrival.fail(error)
+                arrival.stop(error)
 
     def _look_beside(self, arrival: Arrival) -> None:
         threading.Thread(target=self._look, args=(arrival,), daemon=True).start()
@@ -253,12 +268,12 @@ class Arrivals:
             assert arrival.name is not None  # noqa: S101  # it is whole
             stored = self._store.result().find(self._folder / arrival.name.name)
             if stored is not None and is_same(stored, arrival.digests.result()):
-                arrival.source.stopped.set()
+                arrival.stop()
 
     def close(self) -> None:
         """Give up what was not published."""
         for arrival in self.begun:
-            arrival.source.stopped.set()
+            arrival.stop()
         for _ in range(THREADS):
             self._ready.put(None)
         self._written.put(None)
@@ -304,7 +319,7 @@ class ArrivingStore:
             if sent is None:
                 sent = _published(self.s3, arrival, item, meter)
             else:
-                arrival.source.stopped.set()
+                arrival.stop()
             if sent is not None:
                 done[item.place] = sent
         rest = [item for item in items if item.place not in done]
@@ -313,9 +328,12 @@ class ArrivingStore:
 
 
 def _published(s3: S3, arrival: Arrival, item: Item, meter: Meter) -> Sent | None:
-    """None where S3 does not copy, so that it has to be sent again."""
-    with s3.writing(arrival.item):
-        version = arrival.complete(s3, item.digests, meter)
+    """None where S3 does not copy, or it came to be there meanwhile: then all else is tried."""
+    try:
+        with s3.writing(arrival.item):
+            version = arrival.complete(s3, item.digests, meter)
+    except StoppedError:
+        return None
     try:
         if not copy_in_parts(s3, arrival.item.place, item):
             return None

@@ -10,7 +10,7 @@ from typing import Any
 from packager.adapters.aws.failures import code_of
 from packager.adapters.aws.parallel import in_parallel
 from packager.adapters.aws.s3 import CONFLICT, NO_COPY, S3, TAKEN, TRIES
-from packager.adapters.aws.uploads import created
+from packager.adapters.aws.uploads import GONE, created
 from packager.errors import CommandError
 from packager.publishing.digests import Part, planned_parts
 from packager.publishing.places import Place
@@ -35,7 +35,9 @@ def copy_in_parts(s3: S3, source: Place, item: Item) -> bool:
                     return False
                 if code == TAKEN:  # by somebody else meanwhile: what it holds is looked at next
                     return True
-                if last or code not in CONFLICT:
+                if code == GONE and s3.find(item.place) is not None:  # the answer was lost
+                    return True
+                if last or code not in CONFLICT | {GONE}:
                     raise
             else:
                 return True

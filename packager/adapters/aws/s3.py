@@ -47,7 +47,7 @@ class S3:
     client: Any
     partition: str
     options: ObjectOptions
-    largest_copy: int = LARGEST_COPY
+    largest_copy: int
     """Bytes; what is larger is copied in parts."""
 
     def region_of(self, bucket: str) -> str | None:
@@ -264,4 +264,9 @@ class S3:
 def open_s3(session: Session, options: ObjectOptions) -> S3:
     # A checksum is among what is signed, so to sign the content, too, would be to hash it twice.
     client = session.client("s3", connections=THREADS + 2, s3={"payload_signing_enabled": False})
-    return S3(client=client, partition=session.partition, options=options)
+    return S3(
+        client=client,
+        partition=session.partition,
+        options=options,
+        largest_copy=LARGEST_COPY,
+    )
