@@ -38,13 +38,13 @@ class Base:
     """`sha256:…` of its manifest list or manifest; of its configuration in older engines."""
     local: bool
     """Whether the engine has it, and so need not ask a registry."""
+    by_digest: bool = True
+    """Whether its digest leads to it, as in registries and in containerd's image stores."""
 
     @property
     def pinned(self) -> str:
-        """The reference to build from: by digest where a registry resolves it."""
-        if self.local or "@" in self.reference:
-            return self.reference
-        return f"{self.reference}@{self.digest}"
+        """The reference to build from: by digest, so that no builder takes another for it."""
+        return pinned(self.reference, self.digest) if self.by_digest else self.reference
 
     @property
     def recorded(self) -> str:
@@ -148,13 +148,16 @@ def require_stages(text: str, where: Path, stages: Iterable[Stage] = ALWAYS) -> 
             )
 
 
-def unseen_base(output: str, recipe: Recipe) -> PackagerError | None:
+def pinned(reference: str, digest: str) -> str:
+    return reference if "@" in reference else f"{reference}@{digest}"
+
+
+def unseen_base(output: str, reference: str) -> PackagerError | None:
     """What it means that a base could not be had which the engine has; None if it was had."""
-    refused = re.search(r"failed to resolve source metadata|pull access denied", output)
-    if not recipe.base.local or not refused:
+    if not re.search(r"failed to resolve source metadata|pull access denied", output):
         return None
     return ConfigError(
-        f"the builder can not have the base image {recipe.base.reference}",
+        f"the builder can not have the base image {reference}",
         why="the engine has it, but the builder that `docker buildx` uses is not the engine's own,"
         f" and takes images from registries:\n{complaints(output)[-1]}",
         fix="build with the engine's own, BUILDX_BUILDER=default; or name a base image of a"
@@ -220,6 +223,15 @@ def failed_step(output: str) -> list[str]:
         return []
     lines = re.findall(rf"^#{failed[1]} \d+\.\d+ ?(.*)$", output, re.MULTILINE)
     return [line.rstrip() for line in lines if line.strip()]
+
+
+def failed_instruction(output: str) -> str:
+    """The failed step's instruction, as in `RUN dnf install -y gcc`; empty where none is told."""
+    failed = re.search(r"^#(\d+) ERROR: ", output, re.MULTILINE)
+    if failed is None:
+        return ""
+    told = re.search(rf"^#{failed[1]} \[[^\]]*\] (.*)$", output, re.MULTILINE)
+    return told[1] if told else ""
 
 
 def _backend_words(lines: list[str]) -> list[str]:

@@ -63,17 +63,15 @@ def test_the_command_line_names_everything_and_holds_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "local", "pinned"),
+    ("reference", "by_digest", "pinned"),
     [
-        ("a/b:1", False, f"a/b:1@{DIGEST}"),
-        ("a/b:1", True, "a/b:1"),  # the engine's own images have no digest that it could find
-        (f"a/b@{DIGEST}", False, f"a/b@{DIGEST}"),
+        ("a/b:1", True, f"a/b:1@{DIGEST}"),
+        ("a/b:1", False, "a/b:1"),  # classic stores find their own images by name only
+        (f"a/b@{DIGEST}", True, f"a/b@{DIGEST}"),
     ],
 )
-def test_a_registry_s_image_is_built_from_by_digest(
-    reference: str, *, local: bool, pinned: str
-) -> None:
-    base = Base(reference=reference, digest=DIGEST, local=local)
+def test_images_are_built_from_by_digest(reference: str, *, by_digest: bool, pinned: str) -> None:
+    base = Base(reference=reference, digest=DIGEST, local=True, by_digest=by_digest)
     assert base.pinned == pinned
     assert base.recorded == f"{reference.partition('@')[0]}@{DIGEST}"
 
@@ -162,12 +160,11 @@ def test_a_builder_that_does_not_see_the_engines_image_is_told() -> None:
         "ERROR: failed to solve: registry.example/spark:7: failed to resolve source metadata for"
         " registry.example/spark:7: failed to do request\n"
     )
-    error = unseen_base(said, own)
+    error = unseen_base(said, own.base.reference)
     assert error is not None
     assert error.what == "the builder can not have the base image registry.example/spark:7"
     assert "failed to do request" in error.why
-    assert unseen_base(said, RECIPE) is None  # it had to come from there
-    assert unseen_base(output("error: x"), own) is None
+    assert unseen_base(output("error: x"), own.base.reference) is None
 
 
 def failure(*lines: str) -> PackagerError:

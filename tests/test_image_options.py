@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from packager.errors import ConfigError
+from packager.errors import CommandError, ConfigError
 from packager.imagebuild.dockerfile import ejected_text, stage_text
+from packager.imagebuild.installing import install_failure, install_step
 from packager.imagebuild.options import image_options, image_roles
 from packager.imagebuild.tags import reference, require_name
 from tests.conftest import Golden
@@ -107,3 +108,62 @@ def test_records_archives_are_copied_with_what_changes_most_last(tmp_path: Path)
     copied = [line.rpartition("/")[2] for line in lines if line.startswith("COPY")]
     assert copied == ["environment", "app"]
     assert {archive.kind for archive in RECORD.archives} == {"environment", "app"}
+
+
+OUT_OF_REACH = """\
+Amazon Linux 2023 repository                    0.0  B/s |   0  B     04:54
+Errors during downloading metadata for repository 'amazonlinux':
+  - Curl error (6): Couldn't resolve host name for https://cdn.amazonlinux.com/al2023/core [x]
+Error: Failed to download metadata for repo 'amazonlinux': Cannot prepare internal mirrorlist
+Ignoring repositories: amazonlinux
+No match for argument: jq
+Error: Unable to find a match: jq
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("No match for argument: jqq\nError: Unable to find a match: jqq git1\n", "jqq, git1"),
+        ("error: No package matches 'jqq'\n", "jqq"),
+        ("No package jqq available.\nError: Not tolerating missing names on install\n", "jqq"),
+        ("Reading package lists...\nE: Unable to locate package jqq\n", "jqq"),
+        ("Package 'jqq' has no installation candidate\n", "jqq"),
+    ],
+    ids=["dnf", "microdnf", "yum", "apt-get", "apt-get, gone"],
+)
+def test_packages_that_a_base_s_system_does_not_know_are_named(said: str, names: str) -> None:
+    error = install_failure(install_step(["jqq"]), said.splitlines(), "spark:7")
+    assert isinstance(error, ConfigError)
+    assert error.what == f"the system of spark:7 has no package {names}"
+    assert "`packages`" in error.fix
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        OUT_OF_REACH,
+        "Could not retrieve mirrorlist http://amazonlinux.default.amazonaws.com/2 error was\n",
+        "Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package jq\n",
+    ],
+    ids=["dnf", "yum", "apt-get"],
+)
+def test_repositories_out_of_reach_are_not_taken_for_wrong_names(said: str) -> None:
+    error = install_failure(install_step(["jq"]), said.splitlines(), "spark:7")
+    assert isinstance(error, CommandError)
+    assert error.what == "the package manager of spark:7 can not reach its repositories"
+    assert "proxies" in error.fix
+
+
+def test_a_base_without_a_package_manager_is_told() -> None:
+    error = install_failure(install_step(["jq"]), ["/bin/sh: 1: apt-get: not found"], "spark:7")
+    assert isinstance(error, ConfigError)
+    assert error.what == "the base image spark:7 has no package manager"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [("RUN pip install x", "Could not resolve host"), (install_step(["jq"]), "disk is full")],
+)
+def test_what_is_not_known_of_a_failed_step_is_left_to_its_own_words(step: str, said: str) -> None:
+    assert install_failure(step, [said], "spark:7") is None

@@ -25,6 +25,9 @@ install() {
                 DEBIAN_FRONTEND=noninteractive "$@" ;;
         microdnf)
             microdnf install -y "$@" ;;
+        yum) # which else goes on without the names that it does not know
+            yum install -y --setopt=skip_missing_names_on_install=False \
+                ${ca:+"--setopt=sslcacert=$ca"} "$@" ;;
         *)
             "$manager" install -y ${ca:+"--setopt=sslcacert=$ca"} "$@" ;;
     esac

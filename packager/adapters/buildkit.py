@@ -248,7 +248,8 @@ class BuildKit:
         told = engines.explained(
             engine_words(said), engine, image=recipe.base.reference, platform=platform
         )
-        raise unseen_base(said, recipe) or told or build_failure(said, recipe)
+        unseen = unseen_base(said, recipe.base.reference) if recipe.base.local else None
+        raise unseen or told or build_failure(said, recipe)
 
     def _base(self, reference: str, target: Target, *, fresh: bool) -> Base:
         """What the base image is now: the engine's own copy, or what its registry has."""
@@ -258,7 +259,7 @@ class BuildKit:
         with look_up, engines.client(engine) as api:
             local = None if fresh else _local(api, reference)
             if local is not None:
-                return _base_of(local, reference, arch, one_each=not engine.containerd_store)
+                return _base_of(local, reference, arch, engine)
             if offline(self.env):
                 known = self.builder.store.recall(BASES, _plain(reference))
                 if known is None or fresh:
@@ -278,7 +279,7 @@ class BuildKit:
             except PackagerError:
                 local = _local(api, reference)
                 if local is not None:
-                    return _base_of(local, reference, arch, one_each=not engine.containerd_store)
+                    return _base_of(local, reference, arch, engine)
                 known = self.builder.store.recall(BASES, _plain(reference))
                 if known is None or fresh:
                     raise
@@ -312,12 +313,13 @@ def _local(api: "APIClient", reference: str) -> Mapping[str, Any] | None:
         return None
 
 
-def _base_of(image: Mapping[str, Any], reference: str, arch: str, *, one_each: bool) -> Base:
-    """`one_each`: whether the engine has one architecture under a name, so that this is it."""
-    if one_each and image["Architecture"] != arch:
+def _base_of(image: Mapping[str, Any], reference: str, arch: str, engine: engines.Engine) -> Base:
+    # Other stores have one architecture under a name, so that this is it.
+    if not engine.containerd_store and image["Architecture"] != arch:
         raise no_variant(reference, f"linux/{arch}", f"it is there for {image['Architecture']}")
     digests = image.get("RepoDigests") or [image["Id"]]
-    return Base(reference=reference, digest=str(digests[0]).rpartition("@")[2], local=True)
+    digest = str(digests[0]).rpartition("@")[2]
+    return Base(reference=reference, digest=digest, local=True, by_digest=engine.containerd_store)
 
 
 def _plain(reference: str) -> str:

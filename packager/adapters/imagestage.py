@@ -21,10 +21,11 @@ from packager.adapters.limit import note_added
 from packager.adapters.process import run, tail
 from packager.adapters.seals import is_sound, signed, unsigned
 from packager.adapters.store import Store, used
-from packager.dockerbuild import complaints, failed_step
+from packager.dockerbuild import complaints, failed_instruction, failed_step, unseen_base
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
 from packager.imagebuild.assembly import scratch
 from packager.imagebuild.dockerfile import BASE, CONTEXT, stage_text
+from packager.imagebuild.installing import install_failure
 from packager.imagebuild.layering import ImageLayer
 from packager.imagebuild.options import ImageOptions
 from packager.imagemaking import Base, Fetch
@@ -180,12 +181,14 @@ class Build:
                 fix='turn on containerd\'s image store: {"features": {"containerd-snapshotter":'
                 " true}} in /etc/docker/daemon.json",
             )
+        if not self.base.repository and (unseen := unseen_base(output, self.base.image.name)):
+            return unseen  # the base is the engine's, and the builder is not
         told = explained(
             "\n".join([*said, *step]),
             explained_by,
             image=self.base.image.name,
             platform=self.platform,
-        )
+        ) or install_failure(failed_instruction(output), step, self.base.image.name)
         return told or CommandError(
             f"the build for {self.platform} on {self.base.image.name} failed",
             why="\n".join(step[-_SHOWN_LINES:]) or tail("\n".join(said)),
@@ -220,7 +223,16 @@ def _kept(folder: Path) -> Stage | None:
 
 def _keep(base: Base, out: Path, platform: str, temporary: Path, folder: Path) -> Stage:
     made = base_in(files_in(out), base.image.name, platform)
-    count = len(base.image.config["rootfs"]["diff_ids"])
+    below = base.image.config["rootfs"]["diff_ids"]
+    count = len(below)
+    if made.image.config["rootfs"]["diff_ids"][:count] != below:
+        raise ConfigError(
+            f"the builder has another image by the name of {base.image.name}",
+            why="what it has built has other layers at the bottom; the builder that `docker buildx`"
+            " uses is not the engine's own",
+            fix="build with the engine's own, BUILDX_BUILDER=default; or name the base by its"
+            " digest: --base-image NAME@sha256:…",
+        )
     steps = len(base.image.config.get("history") or [])
     layers = made.image.layers[count:]
     temporary.mkdir()

@@ -1,11 +1,11 @@
 """Dockerfiles of what has to run in a base, and of a whole image for who wants to own it. Pure."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
 from packager.imagebuild.assembly import PYTHON, PYTHON_VARIABLES, ROOT, USER
+from packager.imagebuild.installing import install_step
 from packager.imagebuild.options import JARS, ImageOptions
 from packager.record import Record
 
@@ -15,13 +15,6 @@ BASE: Final = "BASE_IMAGE"
 """The build argument that names the base."""
 KINDS: Final = ("python", "environment", "app")
 """What changes most comes last."""
-
-_INSTALL: Final = """\
-RUN if command -v dnf > /dev/null; then dnf install -y {packages} && dnf clean all; \\
-    elif command -v yum > /dev/null; then yum install -y {packages} && yum clean all; \\
-    else apt-get update && apt-get install -y --no-install-recommends {packages} \\
-      && rm -rf /var/lib/apt/lists/*; fi
-"""
 
 
 def stage_text(options: ImageOptions) -> str:
@@ -56,10 +49,9 @@ def ejected_text(record: Record, options: ImageOptions, base: str) -> str:
 
 
 def _steps(options: ImageOptions) -> Sequence[str]:
-    packages = " ".join(map(shlex.quote, options.packages))
     return (
         "USER root",
-        *((_INSTALL.format(packages=packages).rstrip(),) if packages else ()),
+        *((install_step(options.packages),) if options.packages else ()),
         *(f"RUN {command.strip()}" for command in options.commands),
     )
 

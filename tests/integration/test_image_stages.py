@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +13,13 @@ from typing import Any
 
 import pytest
 
+from packager.adapters.fetch import Fetcher
+from packager.adapters.imagebases import base_in_registry
+from packager.adapters.imagestage import staged
 from packager.adapters.registry.pulls import describe, fetch_layout
+from packager.adapters.store import Store
+from packager.errors import ConfigError
+from packager.imagebuild.options import image_options
 from packager.images import ImageFacts, observe
 from packager.oci import files_in
 from packager.record import RecordedImage, from_text
@@ -19,14 +27,21 @@ from packager.references import parse_reference
 from tests.command import Command, Outcome
 from tests.images import program, programs, symlink
 from tests.index import Index
-from tests.integration.test_image_build import BASE, Place, place_of
+from tests.integration.test_image_build import BASE, Place, place_of, push_image
 from tests.rig.engine import docker
 from tests.rig.registry import Registry
 
 pytestmark = pytest.mark.docker
 
-INSTALLER = b'#!/bin/sh\necho "$@" >> /etc/installed\n'
-"""In place of a package manager: what it was asked for."""
+INSTALLER = b"""#!/bin/sh
+case "$*" in *no-such*)
+    echo "No match for argument: no-such"
+    echo "Error: Unable to find a match: no-such" >&2
+    exit 1
+esac
+echo "$@" >> /etc/installed
+"""
+"""In place of a package manager: keeps what it was asked for, and fails as dnf does."""
 
 
 SHELL = {"bin": symlink("usr/bin"), "usr/bin/dnf": program(INSTALLER)}
@@ -201,6 +216,28 @@ def test_a_command_that_fails_is_told_in_its_own_words(place: Place, push: Push)
     assert "`packages` or `commands`" in got.error[2]
     name = parse_reference(place.reference("wrong/shop:v1"))
     assert place.client.find_manifest(name) is None
+
+
+def test_a_package_that_the_system_does_not_know_is_named(push: Push) -> None:
+    got = push("wrong/package", 'packages = ["jq", "no-such"]\n')
+    assert got.code == 2
+    what, why, _ = got.error
+    assert what.startswith("the system of ")
+    assert what.endswith(" has no package no-such")
+    assert why == "No match for argument: no-such"
+
+
+def test_what_a_builder_made_of_another_base_is_refused(
+    place: Place, registry: Registry, tmp_path: Path
+) -> None:
+    base = base_in_registry(place.client, place.base, "linux/amd64")
+    other = f"{place.base}-other"
+    digest = push_image(place.client, other, BASE.over({**SHELL, **programs("sh", "rm")}))
+    wrong = replace(base, build_from=f"{other}@{digest}")
+    store = Store(root=tmp_path / "store", fetcher=Fetcher(), say=lambda _: None)
+    options = image_options({"commands": ["true"]}, place.project, role="", machine="x86_64")
+    with pytest.raises(ConfigError, match="another image by the name"):
+        staged(wrong, "linux/amd64", options, store, os.environ, fresh=False)
 
 
 def test_without_an_engine_commands_are_told_to_need_one(

@@ -10,10 +10,12 @@ import pytest
 from packager.adapters.containers import Upload, container
 from packager.adapters.engine import connect
 from tests.command import Command
+from tests.images import docker_files, write_tar
 from tests.index import Index
+from tests.integration.test_image_build import BASE
 from tests.integration.test_pack import artifact, make_project
 from tests.rig import buildkit
-from tests.rig.engine import Engine, bring_up, docker, engine_under, stop
+from tests.rig.engine import MACHINES_OWN, Engine, bring_up, docker, engine_under, stop
 
 pytestmark = pytest.mark.docker
 
@@ -147,3 +149,34 @@ def test_a_builder_that_has_not_the_engines_images_is_told_of(
     assert (done.code, what) == (2, f"the builder can not have the base image {base_image}")
     assert "the engine has it, but the builder" in why
     assert "BUILDX_BUILDER=default" in fix
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine")
+@pytest.mark.parametrize("command", [("pack",), ("image", "build", "--clean-room=off")])
+def test_a_builder_s_own_image_of_the_base_s_name_is_not_taken_for_it(
+    command: tuple[str, ...],
+    tmp_path: Path,
+    second: Engine,
+    project: Path,
+    packager: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = f"packager-tests/of-one-name:{os.getpid()}"
+    for engine, files in ((MACHINES_OWN, {"opt/a": "a"}), (second, {"opt/b": "b"})):
+        tar = write_tar(tmp_path / "base.tar", docker_files(BASE.over(files), name))
+        docker("load", "--input", str(tar), engine=engine)
+    if command[0] == "image":  # what is packed for it is packed without Docker
+        monkeypatch.setenv("PACKAGER_BUILDER", "wheels")
+        text = (project / "pyproject.toml").read_text()
+        table = '[tool.packager.image]\ncommands = ["true"]\n'
+        (project / "pyproject.toml").write_text(f"{text}\n{table}")
+    try:
+        with buildkit.serve(second.socket) as (address, came):
+            use_builder(address, tmp_path, monkeypatch)
+            done = packager(*command, "--base-image", name, cwd=project)
+        assert came
+        what, _, fix = done.error
+        assert (done.code, what) == (2, f"the builder can not have the base image {name}")
+        assert "BUILDX_BUILDER=default" in fix
+    finally:
+        docker("image", "rm", "--force", name)
