@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ from tests.rig.ecr import Handler
 from tests.rig.emrserverless import server as rig_emr
 from tests.rig.engine import docker
 from tests.rig.registry import PASSWORD
+from tests.test_readme import ROOT, in_an_account
 
 pytestmark = pytest.mark.docker
 
@@ -299,6 +301,46 @@ def test_images_of_other_accounts_and_old_ones(
     kept = set(place.images().values())
     assert kept >= {place.record().images[0].digest}
     assert (len(kept), "mine-amd64" in place.images()) == (2, True)
+
+
+def test_the_readmes_commands_work_as_they_are_written(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blocks = in_an_account((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 3
+    for bucket in ("my-bucket", "prod-bucket"):
+        place.s3.create_bucket(Bucket=bucket)
+    (tmp_path / "aws").write_text(
+        "[profile prod]\nregion = us-east-1\naws_access_key_id = of\naws_secret_access_key = prod\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.packager]\nrelease = "emr-7.13.0"\ns3-uri = "s3://my-bucket/jobs"\n',
+        encoding="utf-8",
+    )
+    named_in(place, "amd64")
+    saved = Image(layers=[place.noise], compress=gzipped)
+    docker("load", "--input", str(write_tar(tmp_path / "jobs.tar", docker_files(saved, "jobs:1"))))
+    with rig_emr.serve(place.aws) as (_, endpoint):
+        monkeypatch.setenv(rig_emr.VARIABLE, endpoint)
+        try:
+            for block in blocks:
+                for line in block.splitlines():
+                    name, *words = shlex.split(line, comments=True)
+                    assert name == "packager"
+                    done = place.packager(*words, cwd=tmp_path)
+                    assert done.code == 0, f"{line}\n{done.err}"
+        finally:
+            docker("image", "rm", "--force", "jobs:1")
+    here, there = (
+        place.record(),
+        from_text((tmp_path / "prod" / place.record().name).read_text(encoding="utf-8"), "it"),
+    )
+    assert here.images[0].reference.startswith(f"{ECR}/team/app@")
+    assert there.locations[here.name].startswith("s3://prod-bucket/jobs/")
+    policy = place.ecr.get_repository_policy(repositoryName="team/app")["policyText"]
+    assert "/applications/*" in policy
 
 
 def test_nothing_of_what_failed_is_sent(place: Place) -> None:
