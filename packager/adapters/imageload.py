@@ -3,8 +3,7 @@
 The tar is an OCI layout and what `docker save` wrote before that, so that engines of either image
 store read it. Layers that the engine has are left out: it looks for content by digest, or for
 layers by what lies below them, before it looks into the tar. Which those are is known from the
-images that engines were given before: one that has such an image still has the lowest layers that
-the two have in common.
+images that engines were given before: one that has such an image still has its layers.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from packager.references import Reference
 
 LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 GIVEN: Final = "given-images"
-"""Where the store remembers what engines were given, by the lowest layers of it."""
+"""Where the store remembers what engines were given, by the layers in it."""
 _REMEMBERED_IMAGES: Final = 4
 
 
@@ -40,7 +39,12 @@ def load(made: Made, name: Reference, env: Mapping[str, str], memory: Memory) ->
     if image_id(env, familiar) in expected:
         return 0
     own = (*made.brought, *made.image.own_descriptors)
-    lacking = own[_count_had(engine, env, made, len(own), memory) :]
+    keys = _keys(engine, made, len(own))
+    lacking = tuple(
+        layer
+        for layer, key in zip(own, keys, strict=True)
+        if not any(_has(engine, env, ids, made.platform) for ids in _given(key, memory))
+    )
     try:
         _load(engine, made, familiar, lacking)
     except CommandError:
@@ -55,8 +59,7 @@ def load(made: Made, name: Reference, env: Mapping[str, str], memory: Memory) ->
             why=f"it says {found or 'that there is none'}, and should say {min(expected)}",
             fix="somebody else may have used the name: try again",
         )
-    for count in range(1, len(own) + 1):
-        key = _bottom(made, len(own) - count)
+    for key in keys:
         before = [one for one in _given(key, memory) if one != expected]
         kept = [expected, *before][:_REMEMBERED_IMAGES]
         memory.remember(GIVEN, key, "\n".join(" ".join(ids) for ids in kept))
@@ -68,37 +71,37 @@ def _ids(made: Made) -> tuple[str, ...]:
     return made.image.manifest.digest, made.image.config.digest
 
 
-def _count_had(
-    engine: Engine, env: Mapping[str, str], made: Made, count: int, memory: Memory
-) -> int:
-    """How many of the upper `count` layers, from the lowest on, the engine has."""
-    for lacking in range(count):
-        for ids in _given(_bottom(made, lacking), memory):
-            if any(_has(engine, env, one, made.platform) for one in ids):
-                return count - lacking
-    return 0
+def _keys(engine: Engine, made: Made, count: int) -> tuple[str, ...]:
+    """For each of the upper `count` layers, after what the engine knows it by."""
+    digests = [layer.digest for layer in _layers(made)]
+    upper = range(len(digests) - count, len(digests))
+    if engine.containerd_store:
+        parts = [[digests[place]] for place in upper]
+    else:  # by its tar, on top of just these layers
+        parts = [digests[: place + 1] for place in upper]
+    return tuple(hashlib.sha256("\0".join(part).encode()).hexdigest() for part in parts)
 
 
-def _has(engine: Engine, env: Mapping[str, str], identity: str, platform: str) -> bool:
-    quick = image_id(env, identity)
-    if quick is not None:
-        return quick == identity
+def _has(engine: Engine, env: Mapping[str, str], ids: Sequence[str], platform: str) -> bool:
+    for identity in ids:
+        found = image_id(env, identity)
+        if found is None:  # the engine is elsewhere
+            found = _id(engine, identity, platform)
+        if found == identity:
+            return True
+    return False
+
+
+def _id(engine: Engine, identity: str, platform: str) -> str:
     try:
         found = find_image(engine, identity, platform)
     except ConfigError:  # it is for another platform, and so is no image of ours
-        return False
-    return found is not None and found.id == identity
+        return ""
+    return found.id if found else ""
 
 
-def _bottom(made: Made, above: int) -> str:
-    """A name for all layers but the upper ones."""
-    layers = _layers(made)
-    digests = (layer.digest for layer in layers[: len(layers) - above])
-    return hashlib.sha256("\0".join((made.platform, *digests)).encode()).hexdigest()
-
-
-def _given(bottom: str, memory: Memory) -> list[tuple[str, ...]]:
-    return [tuple(line.split()) for line in (memory.recall(GIVEN, bottom) or "").splitlines()]
+def _given(key: str, memory: Memory) -> list[tuple[str, ...]]:
+    return [tuple(line.split()) for line in (memory.recall(GIVEN, key) or "").splitlines()]
 
 
 def _layers(made: Made) -> Sequence[Descriptor]:

@@ -20,7 +20,7 @@ _INSTALL: Final = f"""\
       yum install -y --setopt=skip_missing_names_on_install=False {{packages}} && yum clean all; \\
     else apt-get update \\
       && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {{packages}} \\
-      && rm -rf /var/lib/apt/lists/*; fi"""
+      && apt-get clean && rm -rf /var/lib/apt/lists/*; fi"""
 
 # First of all: a manager that reaches no repository goes on to say that it knows no package.
 _UNREACHABLE: Final = re.compile(

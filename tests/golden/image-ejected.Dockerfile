@@ -10,7 +10,7 @@ RUN if command -v dnf > /dev/null; then dnf install -y libgomp java-21-amazon-co
       yum install -y --setopt=skip_missing_names_on_install=False libgomp java-21-amazon-corretto && yum clean all; \
     else apt-get update \
       && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgomp java-21-amazon-corretto \
-      && rm -rf /var/lib/apt/lists/*; fi
+      && apt-get clean && rm -rf /var/lib/apt/lists/*; fi
 RUN install -d /var/opt/models
 COPY --from=environment ["/etc/spark/conf/a file", "/etc/spark/conf/a file"]
 COPY --from=environment /usr/lib/spark/jars/y-1-all.jar /usr/lib/spark/jars/y-1-all.jar

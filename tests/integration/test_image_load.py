@@ -109,6 +109,25 @@ def test_a_code_change_gives_the_engine_little(build: Builder) -> None:
     assert noise.entry.size == len(NOISE)
 
 
+def test_layers_of_an_image_on_another_base_are_known_by_their_digests(
+    build: Builder, engine: Engine, tmp_path: Path
+) -> None:
+    first = build()
+    other = f"{build.base}-other"
+    files = docker_files(BASE.over({"opt/other": "x"}), other)
+    docker("load", "--input", str(write_tar(tmp_path / "other.tar", files)), engine=engine)
+    build.base, base = other, build.base
+    try:
+        second = build()
+        # Another store knows layers by all that lies below them.
+        sent = 0 if engine is MACHINES_OWN else first["uploaded"]
+        assert second["uploaded"] == sent
+        docker("image", "rm", "--force", first["reference"], base, engine=engine)
+        assert build.saved(second["reference"]).tree.nodes.keys() >= {"opt/other"}
+    finally:
+        docker("image", "rm", "--force", other, engine=engine)
+
+
 def test_what_the_engine_has_lost_is_given_again(build: Builder) -> None:
     first = build()
     build.remove()
