@@ -65,7 +65,12 @@ def _full(error: OSError) -> PackagerError:
 def _usage(error: Exception) -> PackagerError:
     """A wrong word on the command line, told as every other error."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "packager"
+    if context:
+        command = context.command_path
+    else:  # an option without its value belongs to no context
+        from packager.cli import COMMANDS
+
+        command = " ".join(["packager", *(w for w in sys.argv[1:2] if w in COMMANDS)])
     what = getattr(error, "format_message", error.__str__)()
     return ConfigError(what.rstrip("."), fix=f"see {command} --help")
 

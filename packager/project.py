@@ -197,7 +197,11 @@ def read_text(path: Path) -> str:
         raise ConfigError(
             f"{path} can not be read", why=error.strerror or "", fix="mend its permissions"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}", fix="correct its name") from error
+    except OSError as error:
+        raise ConfigError(f"{path} can not be read", why=error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} can not be read", why=str(error)) from error
 
 

@@ -17,7 +17,7 @@ from packager.record import SUFFIX, Artifact, ImageRole, Record, from_text
 from packager.releases import find_release, limits
 from packager.settings import Settings
 from packager.sparkconf import Job, conf_for_archives, conf_for_image, local_uri
-from packager.target import Target, parse_arch
+from packager.target import ARCHES, Target, parse_arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,13 @@ def find_record(path: Path | None, folder: Path, *, release: str | None, arch: s
     """The record at `path`, or the one of `folder` that fits. Raise `ConfigError` if none does."""
     if path is not None and not path.is_dir():
         return _found(path)
+    if arch == "all":
+        raise ConfigError(
+            "one record is wanted, and --arch all stands for several",
+            fix=f"choose one: {', '.join(f'--arch {name}' for name in ARCHES)}",
+        )
+    if arch is not None:
+        parse_arch(arch)
     folder = path or folder
     found = records_in(folder)
     fitting = [

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from packager.sparkconf import Job
 
 CARRIERS: Final = ("archives", "image")
+FORMS: Final = (
+    *("spark-submit", "json", "yaml", "conf-args", "spark-defaults", "spark-defaults-json", "env"),
+    *("github-output", "start-job-run", "shell", "airflow", "step-functions", "scheduler"),
+    *("terraform", "cloudformation", "cdk", "emr-eks", "emr-ec2"),
+)
+"""The emitters' names; they themselves are loaded when they are used."""
 
 
 def conf(
@@ -44,7 +50,7 @@ def conf(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="spark-submit, start-job-run, airflow, terraform …; README.md has them all.",
+            help=f"One of {', '.join(FORMS)}.",
         ),
     ] = "spark-submit",
     release: Release = None,
@@ -101,8 +107,9 @@ def conf(
     With --own-role, terraform, cloudformation and cdk make the role that the job runs as. It may
     read what was packed, and reach the data that is named.
     """
-    from packager.emitters.forms import ELSEWHERE, JOBS, STACKS, emitter
+    from packager.emitters.forms import ELSEWHERE, JOBS, SCHEDULED, STACKS, emitter
     from packager.emitters.parameters import moved_note
+    from packager.jobs.launch import local_note
     from packager.jobs.request import monitoring_of, run_options
     from packager.jobs.workers import require_properties
     from packager.recorded import find_record, job_of, target_of
@@ -111,6 +118,10 @@ def conf(
     in_image = _in_image(carrier, image)
     data = data_of(read, write, glue, glue_write, kms_key)
     _require_room(format_, data, own_role=own_role, role=role)
+    if schedule is not None and format_ not in SCHEDULED:
+        raise ConfigError(
+            f"--format {format_} holds no schedule", fix=f"use one of {', '.join(SCHEDULED)}"
+        )
     project, settings = settings_of(
         None, {"release": release, "arch": arch, "s3_uri": s3_uri}, required=False
     )
@@ -151,7 +162,8 @@ def conf(
     )
     if format_ not in ELSEWHERE:
         require_properties(dict(job.conf.entries), target.release, job.limits)
-    for note in (*job.notes, moved_note(job) if format_ in JOBS else ""):
+    notes = (moved_note(job), local_note(job)) if format_ in JOBS else ()
+    for note in (*job.notes, *notes):
         if note:
             console.say(f"note: {note}")
     console.data(emit(job))

@@ -45,7 +45,8 @@ def policy(
         typer.Option("--application", metavar="ID", help="One application instead of all."),
     ] = None,
     role: Annotated[
-        str | None, typer.Option("--role", metavar="NAME", help="Runtime role of the jobs.")
+        str | None,
+        typer.Option("--role", metavar="NAME", help="Runtime role of the jobs; else as set."),
     ] = None,
     s3_uri: S3Uri = None,
     record: Annotated[
@@ -57,10 +58,11 @@ def policy(
         typer.Option("--exact", help="Not what the next pack of the same project makes."),
     ] = False,
     log_uri: Annotated[
-        str | None, typer.Option("--log-uri", metavar="URI", help="Where jobs write logs in S3.")
+        str | None,
+        typer.Option("--log-uri", metavar="URI", help="Where jobs write logs; else as set."),
     ] = None,
     log_group: Annotated[
-        str | None, typer.Option("--log-group", metavar="NAME", help="Log group in CloudWatch.")
+        str | None, typer.Option("--log-group", metavar="NAME", help="In CloudWatch; else as set.")
     ] = None,
     read: Read = None,
     write: Write = None,
@@ -136,6 +138,9 @@ def _scope(
 ) -> "Scope":
     from packager.policies import scope as names
 
+    said = _settled(settings)
+    log_uri, log_group = log_uri or said["log_uri"], log_group or said["log_group"]
+    usual = names.parse_role(said["role"]) if said["role"] else None
     app = names.parse_application(application) if application else None
     runtime = names.parse_role(role) if role else None
     image = names.parse_repository(repository) if repository else None
@@ -150,7 +155,13 @@ def _scope(
         "the role's ARN": runtime.account if runtime else None,
     }
     found_region = _agreed("Region", places) or _region(settings)
-    found_account = _agreed("account", accounts) or _account(settings, found_region)
+    found_account = (
+        _agreed("account", accounts)
+        or (usual.account if usual else None)
+        or _account(settings, found_region)
+    )
+    if runtime is None and usual is not None and usual.account == found_account:
+        runtime = usual
     found = _records(project, settings, records)
     return names.Scope(
         region=names.parse_region(found_region, "the Region"),
@@ -167,6 +178,22 @@ def _scope(
         if image
         else None,
     )
+
+
+def _settled(settings: "Settings") -> dict[str, str | None]:
+    """The jobs' role, and where they write logs, as the settings of runs and application say it."""
+    from packager.jobs.request import run_options
+
+    run, application = run_options(settings.run, {}), settings.application
+    return {
+        "role": run.role,
+        "log_uri": run.log_uri or _text(application.get("log-uri")),
+        "log_group": run.log_group or _text(application.get("log-group")),
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _agreed(what: str, said: dict[str, str | None]) -> str | None:

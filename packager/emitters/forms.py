@@ -61,6 +61,9 @@ JOBS: Final[Mapping[str, Emitter]] = {
 STACKS: Final = ("terraform", "cloudformation", "cdk")
 """Forms that make an application and roles."""
 
+SCHEDULED: Final = ("scheduler", *STACKS)
+"""Forms that a schedule can be written into."""
+
 ELSEWHERE: Final = frozenset({"emr-eks", "emr-ec2"})
 """Forms for services that have other workers than EMR Serverless."""
 

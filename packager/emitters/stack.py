@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from packager.emitters.stepfunctions import definition
+from packager.emitters.stepfunctions import definition, require_expression
 from packager.emitters.text import slug
 from packager.sparkconf import Job
 
@@ -73,6 +73,8 @@ class Stack:
 
 def stack(job: Job) -> Stack:
     """Raise `ConfigError` for what the services would not take."""
+    if job.schedule is not None:
+        require_expression(job.schedule)
     return Stack(
         name=slug(job.name),
         application=_application(job),

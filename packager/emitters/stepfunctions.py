@@ -5,6 +5,7 @@ StartJobRun, policies)
 and `connect-to-resource` (a stopped execution cancels the job that a `.sync` task waits for).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -111,6 +112,24 @@ def pascal(value: Any) -> Any:
             return value
 
 
+def require_expression(schedule: str) -> None:
+    """Raise `ConfigError` for what EventBridge Scheduler does not take for a time.
+
+    After its User Guide, "Schedule types".
+    """
+    if not re.fullmatch(
+        r"rate\([1-9]\d* (minute|hour|day)s?\)"
+        r"|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
+        r"|cron\(\S+( \S+){5}\)",
+        schedule,
+    ):
+        raise ConfigError(
+            f"--schedule {schedule!r} is no time that EventBridge Scheduler knows",
+            why="it takes rate(N days), cron(minute hour day month weekday year), at(DATETIME)",
+            fix="write it as in 'cron(0 6 * * ? *)', 'rate(1 day)', 'at(2026-11-30T06:00:00)'",
+        )
+
+
 def scheduler(job: Job) -> str:
     """A CreateSchedule request of EventBridge Scheduler, which starts the job itself.
 
@@ -121,6 +140,7 @@ def scheduler(job: Job) -> str:
             "no schedule is given",
             fix="add one: --schedule 'cron(0 6 * * ? *)'",
         )
+    require_expression(job.schedule)
     target_input = {
         "ApplicationId": "<application ID>",
         "ExecutionRoleArn": "<ARN of the job's role>",

@@ -121,14 +121,28 @@ def prepare(emr: Emr, carried: Carried, options: RunOptions) -> Launch:
 
 def require_published(job: Job) -> None:
     """Raise `ConfigError` where a file of the job is on this machine alone."""
-    archives = dict(job.conf.entries).get("spark.archives", "")
-    local = [uri for uri in (job.entry_point or "", *archives.split(",")) if _is_here(uri)]
-    if local:
+    if local := _local(job):
         raise ConfigError(
-            f"{local[0].partition('#')[0]} is on this machine",
+            f"{local} is on this machine",
             why="EMR Serverless reads archives and entry points from S3",
             fix="publish them: packager publish; or say where they are: --s3-uri",
         )
+
+
+def local_note(job: Job) -> str:
+    """What a user has to know of a job that runs nowhere else; empty for one that does."""
+    local = _local(job)
+    return local and (
+        f"{local} is on this machine, where no service can read it: publish first"
+        " (packager publish), or say where it will be (--s3-uri)"
+    )
+
+
+def _local(job: Job) -> str:
+    """The first of the job's files that is on this machine alone; empty if none is."""
+    archives = dict(job.conf.entries).get("spark.archives", "")
+    uris = (job.entry_point or "", *archives.split(","))
+    return next((uri.partition("#")[0] for uri in uris if _is_here(uri)), "")
 
 
 def _is_here(uri: str) -> bool:

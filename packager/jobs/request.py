@@ -118,7 +118,7 @@ def run_options(table: Mapping[str, Any], flags: Mapping[str, Any]) -> RunOption
     assert known == set(READERS)  # noqa: S101  # each option is read by one reader
     said = {key.replace("_", "-"): value for key, value in flags.items() if value not in (None, ())}
     tags = {**string_map(table.get("tags", {})), **said.pop("tags", {})} if "tags" in said else None
-    values = read_table("run", {**table, **said}, READERS)
+    values = read_table("run", {**table, **said}, READERS, flags=said)
     options = RunOptions(**{key.replace("-", "_"): value for key, value in values.items()})
     return options if tags is None else replace(options, tags=tags)
 

@@ -1,7 +1,7 @@
 """Tables of [tool.packager] whose keys are known: read with errors that name key and nearest."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from packager.errors import ConfigError
@@ -10,8 +10,13 @@ Reader = Callable[[object], Any]
 """Raises `ValueError` with what the value must be."""
 
 
-def read_table(name: str, table: Mapping[str, Any], keys: Mapping[str, Reader]) -> dict[str, Any]:
-    """The values by their keys. Raise `ConfigError` for a key or value that can not be."""
+def read_table(
+    name: str, table: Mapping[str, Any], keys: Mapping[str, Reader], *, flags: Container[str] = ()
+) -> dict[str, Any]:
+    """The values by their keys; those in `flags` are of the command line.
+
+    Raise `ConfigError` for a key or value that can not be.
+    """
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in keys:
@@ -23,8 +28,9 @@ def read_table(name: str, table: Mapping[str, Any], keys: Mapping[str, Reader]) 
         try:
             values[key] = keys[key](value)
         except ValueError as error:
+            place = f"--{key}" if key in flags else f"`{key}` of [tool.packager.{name}]"
             raise ConfigError(
-                f"`{key}` of [tool.packager.{name}]: {value!r} is not a value it takes",
+                f"{place}: {value!r} is not a value it takes",
                 why=f"it takes {error}",
                 fix="correct it",
             ) from None

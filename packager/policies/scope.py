@@ -130,7 +130,9 @@ def parse_bucket(uri: str, option: str) -> Bucket:
     # The pattern is S3's for buckets of today; one with other characters would open the ARN.
     if not uri.startswith("s3://") or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
         raise ConfigError(
-            f"{option} {uri!r} is not a location in S3", fix="write it as in s3://bucket/prefix"
+            f"{option} {uri!r} is not a location in S3",
+            why="a bucket's name has 3 to 63 small letters, digits, dots and hyphens",
+            fix="write it as in s3://bucket/prefix",
         )
     return Bucket(name=name, prefix=prefix.strip("/"))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from packager.cli.jobs import FORMS
+from packager.emitters.forms import EMITTERS
 from packager.record import Record, RecordedImage, to_text
 from tests.command import Command, Outcome
 from tests.test_record import RECORD
@@ -29,8 +31,11 @@ Conf = Callable[..., Outcome]
 def conf(packager: Command, tmp_path: Path) -> Conf:
     (tmp_path / "dist").mkdir()
 
-    def conf(*arguments: str, record: Record = RECORD, application: str = "") -> Outcome:
-        text = f'[tool.packager]\ns3-uri = "s3://code/jobs"\n{application}'
+    def conf(
+        *arguments: str, record: Record = RECORD, application: str = "", s3: bool = True
+    ) -> Outcome:
+        place = 's3-uri = "s3://code/jobs"' if s3 else ""
+        text = f"[tool.packager]\n{place}\n{application}"
         (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
         (tmp_path / "dist" / record.name).write_text(to_text(record), encoding="utf-8")
         return packager("conf", *arguments, cwd=tmp_path)
@@ -207,3 +212,53 @@ def test_runs_that_can_not_be_are_told(conf: Conf, table: str, said: str) -> Non
     done = conf("-f", "airflow", application=f"[tool.packager.run]\n{table}\n")
     assert done.code == 2
     assert said in done.err
+
+
+def test_the_help_names_every_form(packager: Command, tmp_path: Path) -> None:
+    assert tuple(EMITTERS) == FORMS
+    words = "".join(packager("conf", "--help", cwd=tmp_path).out.split())
+    assert f"Oneof{','.join(FORMS)}." in words
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "fix"),
+    [
+        (("-f", "shell", "--schedule", "rate(1 day)"), "holds no schedule", "scheduler"),
+        (("-f", "cdk", "--schedule", "daily"), "'daily' is no time", "cron(0 6 * * ? *)"),
+        (("-f", "scheduler", "--schedule", "cron(0 6 * * *)"), "is no time", "rate(1 day)"),
+        (("--arch", "x86_64"), "'x86_64' is not an architecture", "did you mean 'amd64'?"),
+        (("--arch", "all"), "stands for several", "--arch arm64"),
+        (("absent.json",), "there is no file absent.json", "correct its name"),
+        (("--role", "x"), "--role: 'x'", "correct it"),
+        (("--argument",), "'--argument' requires", "see packager conf --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_words_are_told_with_the_right_ones(
+    conf: Conf, words: tuple[str, ...], what: str, fix: str
+) -> None:
+    done = conf(*words)
+    assert done.code == 2
+    assert what in done.error[0]
+    assert fix in done.error[2]
+
+
+@pytest.mark.parametrize(
+    "when", ["rate(5 minutes)", "cron(0 6 ? * MON-FRI *)", "at(2027-01-01T06:00:00)"]
+)
+@pytest.mark.parametrize("form", ["scheduler", "cloudformation"])
+def test_times_of_the_scheduler_are_taken(conf: Conf, form: str, when: str) -> None:
+    done = conf("-f", form, "--schedule", when)
+    assert done.code == 0, done.err
+    assert when in done.out
+
+
+def test_a_job_whose_files_are_here_alone_says_so(conf: Conf, tmp_path: Path) -> None:
+    bare = replace(RECORD, locations={})
+    done = conf("-f", "airflow", record=bare)
+    assert "on this machine" not in done.err
+    local = conf("-f", "airflow", record=bare, s3=False)
+    assert local.code == 0, local.err
+    assert str(tmp_path / "dist") in local.err
+    assert "packager publish" in local.err
+    assert conf(record=bare, s3=False).err == ""

@@ -379,3 +379,38 @@ def test_who_has_the_submitters_policy_can_run(
 
 OPTIONAL: Final = {"s3:ListBucket", "s3:GetObject"}
 """Before it starts a job, packager looks at its files; who may not see them starts it all the same."""
+
+
+SETTINGS: Final = f"""
+[tool.packager]
+s3-uri = "s3://artifacts/jobs"
+region = "{REGION}"
+[tool.packager.run]
+role = "arn:aws:iam::{ACCOUNT}:role/jobs/Nightly"
+log-group = "/emr/runs"
+[tool.packager.application]
+log-uri = "s3://logs/here"
+"""
+
+
+def test_what_the_settings_say_of_jobs_needs_no_option(packager: Command, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
+    submitter = packager("policy", "submitter", cwd=tmp_path)  # AWS is not asked who we are
+    assert submitter.code == 0, submitter.err
+    assert f"arn:aws:iam::{ACCOUNT}:role/jobs/Nightly" in submitter.out
+    role = packager("policy", "runtime-role", cwd=tmp_path)
+    assert "arn:aws:s3:::logs/here/applications/*" in role.out
+    assert "log-group:/emr/runs" in role.out
+    given = ("--log-uri", "s3://other", "--log-group", "/other", "--role", "Other")
+    for kind, wanted in (("runtime-role", "arn:aws:s3:::other/"), ("submitter", "role/Other")):
+        other = packager("policy", kind, *given, cwd=tmp_path)
+        assert wanted in other.out
+        assert "Nightly" not in other.out
+        assert "logs/here" not in other.out
+
+
+def test_a_role_of_another_account_is_not_this_ones(packager: Command, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
+    done = packager("policy", "submitter", "--account", "210987654321", cwd=tmp_path)
+    assert (done.code, done.error[0]) == (2, "no runtime role is given")
+    assert packager("policy", "logs", "--account", "210987654321", cwd=tmp_path).code == 0
