@@ -138,6 +138,12 @@ def observed(
 
 @contextlib.contextmanager
 def opened(named: str, platform: str, source: ImageOpener, shelf: Shelf) -> Iterator[Blobs]:
+    if not named:  # a variable of a shell that is not set
+        raise ConfigError(
+            "no image is named",
+            why="its name is empty",
+            fix="name a tar of `docker save`, an OCI layout, or an image of an engine or registry",
+        )
     path = Path(named)
     if path.exists():
         yield files_in(path)

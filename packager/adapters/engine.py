@@ -20,6 +20,7 @@ from packager.adapters import process
 from packager.adapters.endpoints import DEFAULT_SOCKET, Endpoint, endpoints
 from packager.adapters.tunnel import tunnel
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
+from packager.references import DOCKER_HUB, parse_reference
 
 if TYPE_CHECKING:  # it takes a quarter of a second to load
     from docker.api.client import APIClient
@@ -204,7 +205,8 @@ def wrong_architecture(text: str, engine: Engine, image: str, platform: str) -> 
     return ConfigError(
         f"the image {image} is not for {platform}",
         why="the engine has it for another architecture only",
-        fix=f"docker pull --platform {platform} {image}, or choose another with --base-image",
+        fix=f"docker pull --platform {platform} {image}; or choose another image or architecture:"
+        " --base-image, --arch",
     )
 
 
@@ -227,9 +229,28 @@ def no_image(text: str, engine: Engine, image: str, platform: str = "") -> Packa
     )
 
 
+def _no_name(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
+    del engine, platform
+    return ConfigError(
+        f"{image!r} is not the name of an image",
+        why=_one_line(text),
+        fix="name it as docker pull does: HOST/REPOSITORY:TAG",
+    )
+
+
+def _registry_unreached(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
+    del platform
+    return CommandError(
+        f"the image {image} cannot be pulled",
+        why=_one_line(text),
+        fix=f"check its name, and the network and the proxy of {engine.name}",
+    )
+
+
 def _pull_refused(text: str, engine: Engine, image: str, platform: str) -> PackagerError:
     del engine, platform
-    registry = image.partition("/")[0] if "/" in image else ""
+    host = parse_reference(image).host if image else DOCKER_HUB
+    registry = "" if host == DOCKER_HUB else host
     return CommandError(
         f"the image {image} cannot be pulled",
         why=_one_line(text),
@@ -282,6 +303,8 @@ _EXPLANATIONS: Final = {
     r"exec format error": no_emulation,
     r"no space left on device|disk quota exceeded": _no_disk,
     r"does not match the specified platform|no match for platform": wrong_architecture,
+    r"invalid reference format": _no_name,
+    r"failed to do request: .*(dial tcp|i/o timeout|no such host)": _registry_unreached,
     r"pull access denied|manifest unknown|manifest for .* not found|name unknown|toomanyrequests"
     r"|no basic auth credentials|failed to resolve reference|failed to do request"
     r"|pinging container registry": _pull_refused,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packager.adapters.containers import find_image, pull_image
-from packager.adapters.engine import connect
+from packager.adapters.engine import connect, image_id
 from packager.adapters.imagebases import base_in, base_in_file, base_in_registry, repository_of
 from packager.adapters.imageload import load
 from packager.adapters.imagesources.engine import EngineImages
@@ -16,7 +16,7 @@ from packager.adapters.registry.client import RegistryClient
 from packager.adapters.registry.pushes import push
 from packager.adapters.store import Store
 from packager.dockerbuild import pinned
-from packager.errors import ConfigError
+from packager.errors import CommandError, ConfigError
 from packager.imagebuild.foundation import require_usable
 from packager.imagebuild.layering import ImageLayer
 from packager.imagebuild.options import JARS, ImageOptions
@@ -74,7 +74,21 @@ class ImageMaker:
         elif path.exists():
             yield base_in_file(path, platform)
         else:
-            yield base_in_registry(self.client, name, platform)
+            yield self._base_in_registry(name, platform)
+
+    def _base_in_registry(self, name: str, platform: str) -> Base:
+        try:
+            return base_in_registry(self.client, name, platform)
+        except CommandError as error:
+            if not image_id(self.env, name):
+                raise
+            raise CommandError(
+                error.what,
+                why=f"{error.why}; the engine has it, but without one the base is read from its"
+                " registry",
+                fix=f"{error.fix}; or give it as a file: docker save {name} -o base.tar, and"
+                " --base-image base.tar",
+            ) from error
 
     def prepared(self, base: Base, platform: str, options: ImageOptions, *, fresh: bool) -> Base:
         """The base after the project's packages and commands, where it has some.

@@ -82,7 +82,7 @@ def validate(
     kind = next((known for known in IMAGE_TYPES if known == type_), None)
     if kind is None:
         raise ConfigError(
-            f"{type_!r} is not a type of image", why=f"known: {', '.join(IMAGE_TYPES)}"
+            f"{type_!r} is not a type of image", fix=f"choose one: {', '.join(IMAGE_TYPES)}"
         )
     console = Console(quiet=quiet)
     flags = {

@@ -367,6 +367,17 @@ def test_building_needs_the_command_and_its_plugin(env: dict[str, str], tmp_path
             "the image some:image cannot be pulled",
         ),
         (
+            (
+                'failed to resolve reference "docker.io/some:image": failed to do request: Head'
+                ' "https://registry-1.docker.io/v2/some": dial tcp: lookup registry-1.docker.io'
+            ),
+            "the image some:image cannot be pulled",
+        ),
+        (
+            "invalid reference format: repository name (library/UPPER) must be lowercase",
+            "'some:image' is not the name of an image",
+        ),
+        (
             "no such image: docker.io/moby/buildkit:buildx-stable-1: image not known",
             "the builder that `docker buildx` starts in a container can not be had",
         ),
@@ -384,3 +395,17 @@ def test_what_engines_say_is_understood(
     error = explained(words, engine, image="some:image", platform="linux/arm64")
     assert error is not None
     assert (error.what, bool(error.why), bool(error.fix)) == (what, True, True)
+
+
+@pytest.mark.parametrize(
+    ("image", "fix"),
+    [("team/jobs:1", "docker login"), ("r.example:5000/jobs:1", "docker login r.example:5000")],
+)
+def test_the_login_is_that_of_the_image_s_registry(
+    env: dict[str, str], tmp_path: Path, image: str, fix: str
+) -> None:
+    with playing(tmp_path / "s", playing_well()) as socket:
+        engine = connect({**env, "DOCKER_HOST": f"unix://{socket}"})
+    error = explained("pull access denied for it", engine, image=image)
+    assert error is not None
+    assert error.fix.endswith(fix)

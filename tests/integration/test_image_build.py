@@ -20,7 +20,18 @@ from packager.oci import files_in, read_image
 from packager.record import from_text
 from packager.references import parse_reference
 from tests.command import Command
-from tests.images import CONFIG, Image, Made, digest, folder, gzipped, layout, write_layout
+from tests.images import (
+    CONFIG,
+    Image,
+    Made,
+    digest,
+    docker_files,
+    folder,
+    gzipped,
+    layout,
+    write_layout,
+    write_tar,
+)
 from tests.index import Index
 from tests.integration.test_pack import make_project
 from tests.rig.engine import docker
@@ -340,6 +351,20 @@ def test_a_file_is_no_base_for_an_engine(place: Place, packager: Command, tmp_pa
     assert got.code == 2
     assert "is a file, and the engine does not have its layers" in got.error[0]
     assert "--push" in got.error[2]
+
+
+def test_a_base_that_only_the_engine_has_is_told(
+    place: Place, packager: Command, tmp_path: Path
+) -> None:
+    name = place.reference("engine/only:1")
+    docker("load", "--input", str(write_tar(tmp_path / "base.tar", docker_files(BASE, name))))
+    try:
+        got = place.build(packager, "--push", place.reference("engine/shop"), base=name)
+    finally:
+        docker("image", "rm", "--force", name)
+    assert got.code == 4
+    assert "the engine has it" in got.error[1]
+    assert f"docker save {name} -o base.tar" in got.error[2]
 
 
 def test_an_engine_gets_what_it_lacks_and_the_image_runs(

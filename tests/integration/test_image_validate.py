@@ -43,6 +43,7 @@ def test_files_are_judged_without_an_engine(
     [
         (("image",), 2, ""),
         (("image", "validate", "./gone.tar", *RELEASE), 2, "./gone.tar is not there"),
+        (("image", "validate", "", *RELEASE), 2, "no image is named"),
         (("image", "validate", "base"), 2, "no EMR release is given"),
         (("image", "validate", "base", *RELEASE, "--type", "pig"), 2, "'pig' is not a type"),
         (("image", "validate", "base", *RELEASE, "--format", "xml"), 2, "'xml' is not a format"),
