@@ -69,7 +69,7 @@ def test_what_the_readme_shows_is_told(cloud: Cloud, packager: Command, tmp_path
 
 def test_an_account_that_is_set_up_passes(well: Front, packager: Command, tmp_path: Path) -> None:
     done = packager("doctor", *OPTIONS, cwd=tmp_path)
-    assert done.code == 0
+    assert done.code == 0, done.out
     assert f"s3://code in {REGION}" in done.out
     assert f"every application of {ACCOUNT} in {REGION} can pull" in done.out
     assert f"{ROLE} trusts emr-serverless.amazonaws.com" in done.out
@@ -113,7 +113,7 @@ def test_nothing_is_asked_of_anybody_about_the_machine(
     front: Front, packager: Command, tmp_path: Path
 ) -> None:
     done = packager("doctor", "--machine", "--json", cwd=tmp_path)
-    assert done.code == 0
+    assert done.code == 0, done.out
     assert set(seen(done.out)) == {"Python", "uv", "store", "engine", "buildx", "Java"}
     assert front.asked == []
 
@@ -135,7 +135,7 @@ def test_the_project_says_what_to_look_at(well: Front, packager: Command, tmp_pa
         encoding="utf-8",
     )
     done = packager("doctor", "--json", cwd=tmp_path)
-    assert done.code == 0
+    assert done.code == 0, done.out
     assert {"identity", "bucket", "repository", "pull policy", "role"} <= set(seen(done.out))
 
 
