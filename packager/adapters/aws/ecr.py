@@ -35,7 +35,7 @@ class Ecr:
     """One Region's. Every function raises `CommandError` where a call fails or is denied."""
 
     client: Any
-    """boto3's."""
+    """botocore's."""
     region: str
 
     def find(self, address: RepositoryAddress) -> Repository | None:
