@@ -1,16 +1,12 @@
-"""What was packed before: records on disk, their archives judged again, their configuration."""
+"""What was packed before: records on disk, and their configuration."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager.entrypoints import chosen, entry_point_names
 from packager.errors import ConfigError
-from packager.facts import ArchiveFacts, ArchiveKind, read_archive
-from packager.findings import Report
-from packager.judgement import judge
-from packager.ports import CleanRoom, RoomArchive
 from packager.presets import resolved
 from packager.project import read_text
 from packager.record import SUFFIX, Artifact, ImageRole, Record, from_text
@@ -34,7 +30,7 @@ class Found:
 def find_record(path: Path | None, folder: Path, *, release: str | None, arch: str | None) -> Found:
     """The record at `path`, or the one of `folder` that fits. Raise `ConfigError` if none does."""
     if path is not None and not path.is_dir():
-        return _found(path)
+        return found_at(path)
     if arch == "all":
         raise ConfigError(
             "one record is wanted, and --arch all stands for several",
@@ -61,7 +57,7 @@ def find_record(path: Path | None, folder: Path, *, release: str | None, arch: s
 
 def records_in(folder: Path) -> tuple[Found, ...]:
     """All records of a folder, by name; none where it does not exist."""
-    return tuple(_found(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
+    return tuple(found_at(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
 
 
 def fitting_records(
@@ -91,13 +87,13 @@ def fitting_records(
 
 def records_at(path: Path) -> tuple[Found, ...]:
     """A record, or those of a folder. Raise `ConfigError` where there is none."""
-    found = (_found(path),) if path.is_file() or path.name.endswith(SUFFIX) else records_in(path)
+    found = (found_at(path),) if path.is_file() or path.name.endswith(SUFFIX) else records_in(path)
     if not found:
         raise ConfigError(f"there is no record in {path}", fix="make one: packager pack")
     return found
 
 
-def _found(path: Path) -> Found:
+def found_at(path: Path) -> Found:
     return Found(record=from_text(read_text(path), str(path)), folder=path.parent)
 
 
@@ -109,63 +105,9 @@ def target_of(record: Record, settings: Settings) -> Target:
     )
 
 
-def validate_record(
-    found: Found,
-    target: Target,
-    settings: Settings,
-    *,
-    room: CleanRoom | None,
-    say: Callable[[str], None],
-) -> Report:
-    """Read a record's archives again and judge them.
-
-    Raise `ConfigError` where one is missing or is not the one that the record describes.
-    """
-    facts = []
-    archives = []
-    for artifact in found.record.artifacts:
-        archive = recorded_archive(found, artifact)
-        if artifact.kind != "entry-point":
-            facts.append(read_facts(archive.path, artifact.kind))
-            archives.append(archive)
-    return judge(tuple(facts), archives, target, settings, room=room, say=say).report
-
-
-def recorded_archive(found: Found, artifact: Artifact) -> RoomArchive:
-    """What a record names. Raise `ConfigError` where it is missing or is something else."""
-    path = found.path(artifact)
-    try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read",
-            why=f"{error.strerror}; the record {found.record.name} names it",
-            fix="make it again: packager pack",
-        ) from error
-    if digest != artifact.sha256:
-        raise ConfigError(
-            f"{path} is not what the record {found.record.name} describes",
-            why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
-            fix="make it again: packager pack",
-        )
-    return RoomArchive(kind=artifact.kind, path=path, sha256=digest)
-
-
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:
-    try:
-        with path.open("rb") as file:
-            return read_archive(file, name=path.name, kind=kind)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read",
-            why=error.strerror or str(error),
-            fix="name a .tar.gz archive, or a record of packager",
-        ) from error
 
 
 def job_of(
@@ -229,58 +171,3 @@ def java_of(record: Record, role: ImageRole) -> str:
     """Home of the JDK that the image of a role wants for jobs; empty for its own."""
     homes = {image.role: image.java for image in record.images}
     return homes.get(role) or homes.get("") or ""
-
-
-def reports_on(
-    paths: Sequence[Path],
-    folder: Path,
-    settings: Settings,
-    *,
-    chosen: Mapping[str, object],
-    room: CleanRoom | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> list[tuple[str, Report]]:
-    """Judge records, and archives of anyone's for the target that the settings name.
-
-    Several archives are judged together: an environment and its app. Raise `ConfigError` where
-    there is nothing to judge.
-    """
-    records = [p for p in paths if p.name.endswith(SUFFIX) or p.is_dir()]
-    archives = [p for p in paths if p not in records]
-    found: list[Found] = []
-    for place in records or ([] if archives else [folder]):
-        here = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
-        if not here:
-            raise ConfigError(f"there is no record in {place}", fix="make one: packager pack")
-        found += [_found(path) for path in here]
-    if not paths:
-        found = [
-            f
-            for f in found
-            if chosen.get("release") in {None, f.record.release}
-            and (not chosen.get("arch") or f.record.arch in settings.arch or "all" in settings.arch)
-        ]
-        if not found:
-            raise ConfigError(f"no record in {folder} fits", fix="leave --release and --arch out")
-    reports = [
-        (
-            f.record.name,
-            validate_record(f, target_of(f.record, settings), settings, room=room, say=say),
-        )
-        for f in found
-    ]
-    if archives:
-        bundle = tuple(read_facts(path) for path in archives)
-        files = [
-            RoomArchive(kind=facts.kind, path=path, sha256=sha256_of(path))
-            for facts, path in zip(bundle, archives, strict=True)
-        ]
-        names = ", ".join(path.name for path in archives)
-        reports += [
-            (
-                f"{names} for {target.release.label} {target.arch.name}",
-                judge(bundle, files, target, settings, room=room, say=say).report,
-            )
-            for target in settings.targets()
-        ]
-    return reports

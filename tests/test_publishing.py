@@ -18,6 +18,7 @@ from packager.publishing.digests import (
     SMALLEST_PART,
     Digests,
     digest_of_part,
+    digests_if_known,
     digests_of,
     part_size,
 )
@@ -75,6 +76,23 @@ def test_parts_are_whole_mebibytes_and_not_too_many(size: int) -> None:
     assert part >= SMALLEST_PART
     assert -(-size // part) <= MOST_PARTS
     assert part == SMALLEST_PART or -(-size // (part - MIB)) > MOST_PARTS
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 14, 15])
+def test_what_is_known_by_both_is_read_for_one_and_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(digesting, "SMALLEST_PART", 7)
+    monkeypatch.setattr(digesting, "MIB", 1)
+    file = tmp_path / "file"
+    file.write_bytes(bytes(range(size)))
+    known = digests_of(file)
+    several = len(known.parts) > 1
+    assert digests_if_known(file, known.sha256, known.checksum) == (known if several else None)
+    assert digests_if_known(file, known.sha256, known.whole_checksum) is None
+    for other in (bytes(range(1, size + 1)), bytes(range(size + 1)), b""):
+        file.write_bytes(other)
+        assert digests_if_known(file, known.sha256, known.checksum) is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 14, 15])

@@ -47,7 +47,7 @@ def validate(
 ) -> None:
     """Check archives, ours or anyone's, for a release."""
     from packager.adapters import clean_room_of
-    from packager.recorded import reports_on
+    from packager.revalidation import reports_on
 
     form = form_of(format_, json=json)
     console = Console(quiet=quiet)

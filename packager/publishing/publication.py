@@ -12,7 +12,7 @@ from packager.errors import CommandError, ConfigError, ValidationFailedError
 from packager.findings import Report, waive
 from packager.output import write_whole
 from packager.publishing.calls import Call, calls_to_look, calls_to_put
-from packager.publishing.digests import Digests, digests_of
+from packager.publishing.digests import Digests, digests_if_known, digests_of
 from packager.publishing.places import Place, named_by_content
 from packager.publishing.store import Item, Meter, ObjectStore, Sent
 from packager.record import Artifact, Record, RecordedImage, to_text
@@ -185,7 +185,7 @@ def _item(found: Found, artifact: Artifact, place: Place, known: dict[Path, Dige
         )
     if path not in known:
         try:
-            known[path] = digests_of(path)
+            known[path] = _digests_of(path, artifact, found.record)
         except OSError as error:
             raise _unreadable(path, error, found.record) from error
     digests = known[path]
@@ -201,6 +201,12 @@ def _item(found: Found, artifact: Artifact, place: Place, known: dict[Path, Dige
         digests=digests,
         content_type=CONTENT_TYPES.get(path.suffix, "application/octet-stream"),
     )
+
+
+def _digests_of(path: Path, artifact: Artifact, record: Record) -> Digests:
+    checksum = record.checksums.get(artifact.file)
+    known = digests_if_known(path, artifact.sha256, checksum) if checksum else None
+    return known or digests_of(path)
 
 
 def _document(name: str, data: bytes, place: Place) -> Item:

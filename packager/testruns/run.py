@@ -8,7 +8,8 @@ from typing import Protocol
 from packager.errors import ConfigError
 from packager.ports import Ports, RoomArchive
 from packager.project import Project
-from packager.recorded import Found, find_record, recorded_archive, records_in, target_of
+from packager.recorded import Found, find_record, records_in, target_of
+from packager.revalidation import recorded_archive
 from packager.settings import Settings
 from packager.target import Target
 from packager.testruns.dependencies import packed_with, site_layer

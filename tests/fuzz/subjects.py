@@ -34,8 +34,9 @@ from packager.inspection import inspect, inspection_json, inspection_text
 from packager.pipeline import pack
 from packager.ports import BundledPython, Ports, StoredWheel
 from packager.project import Project, find_project
-from packager.recorded import find_record, job_of, reports_on, target_of
+from packager.recorded import find_record, job_of, target_of
 from packager.reports import FORMATS
+from packager.revalidation import reports_on
 from packager.settings import Settings, resolve
 from packager.target import Target
 from tests.archives import APP, ENVIRONMENT, Entry, tar_bytes

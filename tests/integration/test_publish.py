@@ -189,6 +189,20 @@ def test_bytes_that_are_not_the_recorded_ones_are_refused(
     assert not s3.log
 
 
+def test_what_was_changed_since_it_was_published_is_refused(
+    s3: S3Server, packager: Command, tmp_path: Path
+) -> None:
+    record = pack_into(tmp_path / "dist", size=9 * MIB)
+    assert publish(packager, tmp_path).code == 0
+    file = tmp_path / "dist" / record.artifacts[0].file
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    done = publish(packager, tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.error[0] == f"dist/{file.name} is not what the record {record.name} describes"
+
+
 def test_a_file_that_is_not_named_by_its_content_is_refused(
     s3: S3Server, packager: Command, tmp_path: Path
 ) -> None:

@@ -62,9 +62,7 @@ class Session:
             s3={**(s3 or {}), **({"addressing_style": "path"} if self.path_style else {})},
         )
         with explained(f"no connection to AWS can be set up for {service}"):
-            return self.sdk.create_client(
-                service, region_name=region or self.region, config=config
-            )
+            return self.sdk.create_client(service, region_name=region or self.region, config=config)
 
     def account(self) -> str:
         """The number of the account. Raise `CommandError` where nobody is known to AWS."""
