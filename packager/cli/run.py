@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,7 +27,7 @@ from packager.cli.options import (
     spark_properties,
 )
 from packager.console import Console
-from packager.errors import ExitCode
+from packager.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from packager.jobs.launch import Carried
@@ -47,6 +47,8 @@ Logs = Annotated[
         help="stdout (of the driver; default), stderr, executors, all, none; or several: a,b.",
     ),
 ]
+
+WORKERS: Final = 2
 
 
 def run(
@@ -113,8 +115,11 @@ def run(
         Path | None, typer.Option("--spark-home", metavar="DIR", help="Local: Spark to run on.")
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=8, help="Local: how many workers.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            "--workers", min=1, max=8, metavar="N", help=f"Local: how many workers [{WORKERS}]."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Local: show Spark's log.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -125,13 +130,40 @@ def run(
     """
     console = Console(quiet=quiet)
     chosen = {"release": release, "arch": arch}
+    elsewhere = {
+        "--application": application,
+        "--role": role,
+        "--region": region,
+        "--profile": profile,
+        "--s3-uri": s3_uri,
+        "--name": name,
+        "--mode": mode,
+        "--timeout-minutes": timeout_minutes,
+        "--max-attempts": max_attempts,
+        "--max-failures-per-hour": max_failures_per_hour,
+        "--tag": tag,
+        "--log-uri": log_uri,
+        "--log-group": log_group,
+        "--client-token": client_token,
+        "--logs": logs,
+        "--detach": detach or None,
+        "--dry-run": dry_run or None,
+        "--no-preflight": None if preflight else False,
+        "--json": json or None,
+    }
+    here = {
+        "--spark-home": spark_home,
+        "--workers": workers,
+        "--verbose": verbose or None,
+    }
+    _refuse(elsewhere if local else here, local=local)
     if local:
         _run_local(
             console,
             _found(record, chosen, entry_point, conf, arguments, preset, local=True),
             entry_point,
             spark_home=spark_home,
-            workers=workers,
+            workers=WORKERS if workers is None else workers,
             verbose=verbose,
         )
         return
@@ -159,6 +191,20 @@ def run(
         look=preflight,
         json=json,
     )
+
+
+def _refuse(options: Mapping[str, object], *, local: bool) -> None:
+    """Raise `ConfigError` for options that mean nothing where the job is to run."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} {'means' if len(given) == 1 else 'mean'} nothing"
+            f" {'with' if local else 'without'} --local",
+            why="the job runs on this machine then"
+            if local
+            else "the job runs on EMR Serverless then",
+            fix="leave that out" if local else "add --local, or leave that out",
+        )
 
 
 def _found(

@@ -1,7 +1,8 @@
 """`packager status`, `logs`, `cancel` and `runs`: what became of jobs that were started."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +36,8 @@ def status(
     from packager.jobs.follow import ask
 
     session, emr, live = _application(application, region, profile)
-    found = ask(emr, live["applicationId"], run or _newest(emr, live))
+    with _named(run, live):
+        found = ask(emr, live["applicationId"], run or _newest(emr, live))
     console = Console()
     if not json:
         console.data(f"{found.id} {found.state} {found.name}")
@@ -64,10 +66,11 @@ def logs(
     session, emr, live = _application(application, region, profile)
     identity = run or _newest(emr, live)
     console = Console(quiet=quiet)
+    with _named(run, live):
+        found = ask(emr, live["applicationId"], identity)
     if follow:
         watch(session, emr, live, identity, console=console, wanted=wanted, cancels=False)
         return
-    found = ask(emr, live["applicationId"], identity)
     where = places(found, live.get("monitoringConfiguration", {}))
     source = log_source(session, where)
     if source is None:
@@ -86,7 +89,11 @@ def logs(
         display.show(line)
         count += 1
     if not count:
-        console.say(f"there are none yet: {found.state}, {where.folder(found) or where.group}")
+        which = f"{logs or 'stdout of the driver'}: nothing{'' if found.is_ended else ' yet'}"
+        console.say(
+            f"{which} of {identity}, {found.state}; all that there is: --logs all, or in"
+            f" {where.folder(found) or where.group}"
+        )
 
 
 def cancel(
@@ -104,7 +111,8 @@ def cancel(
     from packager.jobs.follow import cancel as cancel_run
 
     _, emr, live = _application(application, region, profile)
-    found = cancel_run(emr, live["applicationId"], run, grace_s=grace)
+    with _named(run, live):
+        found = cancel_run(emr, live["applicationId"], run, grace_s=grace)
     if json:
         Console().document(found.document())
     else:
@@ -125,6 +133,7 @@ def runs(
 ) -> None:
     """List the runs of an application, the newest first."""
     import itertools
+    from datetime import UTC
 
     from packager.jobs.applications import pages
     from packager.jobs.states import MEANINGS, run_of
@@ -142,7 +151,7 @@ def runs(
         console.document([run.document() for run in found])
         return
     for run in found:
-        created = run.created.strftime("%Y-%m-%d %H:%M:%S")
+        created = run.created.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         console.data(f"{run.id}  {created}  {run.state:<10} {run.name}")
     if not found:
         console.say("there are none")
@@ -166,6 +175,22 @@ def _application(
     session = open_session(settings, os.environ)
     emr = EmrServerless(session)
     return session, emr, find(emr, str(wanted))
+
+
+@contextlib.contextmanager
+def _named(run: str | None, application: Mapping[str, Any]) -> Iterator[None]:
+    """Raise `ConfigError` where the run that is named is not there."""
+    from packager.jobs.ports import GoneError
+
+    try:
+        yield
+    except GoneError as error:
+        if run is None:
+            raise
+        name = application.get("name", application["applicationId"])
+        raise ConfigError(
+            f"the application {name} has no run {run}", why=error.why, fix="see packager runs"
+        ) from error
 
 
 def _newest(emr: "EmrServerless", application: Mapping[str, Any]) -> str:

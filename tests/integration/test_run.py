@@ -620,7 +620,39 @@ def test_a_run_can_be_cancelled_and_that_twice(
     emr.advance(10)
     again = packager("cancel", "00run00000000", cwd=project)
     assert (again.code, again.out.split()[1]) == (0, "CANCELLED")
-    assert packager("cancel", "00nope", cwd=project).code == 4
+    for command in ("cancel", "status", "logs"):
+        nope = packager(command, "00nope", cwd=project)
+        assert (nope.code, nope.error[0]) == (2, "the application app has no run 00nope")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--local", "--dry-run"), "--dry-run means nothing with --local"),
+        (
+            ("--local", "--detach", "--no-preflight", "--tag", "a=b"),
+            "--tag, --detach, --no-preflight mean nothing with --local",
+        ),
+        (("--workers", "3"), "--workers means nothing without --local"),
+        (("--verbose",), "--verbose means nothing without --local"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_options_that_mean_nothing_are_not_passed_over(
+    emr: Service, run: Run, words: tuple[str, ...], what: str
+) -> None:
+    done = run(*words)
+    assert (done.code, done.error[0]) == (2, what)
+    assert emr.calls[2:] == []  # but for making the application
+
+
+def test_logs_that_have_nothing_say_where_to_look(
+    ended: Service, packager: Command, project: Path
+) -> None:
+    done = packager("logs", "00run00000001", cwd=project)
+    assert (done.code, done.out) == (0, "")
+    assert "stdout of the driver: nothing of 00run00000001, FAILED" in done.err
+    assert "--logs all" in done.err
 
 
 def test_an_interrupt_while_it_is_started_leaves_no_run_that_nobody_knows_of(
