@@ -241,6 +241,14 @@ def test_every_planted_fault_is_found(code: str, tmp_path: Path) -> None:
     assert ("error" in severities) != (code in ONLY_WARN)
 
 
+def test_a_shell_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    found = judged(observed(tmp_path, BASE.over({"usr/bin/.wh.bash": ""}), BASE))
+    assert [f.what for f in found if f.check == "IMG019"] == [
+        "there is no `bash`",
+        "there is no `sh`",
+    ]
+
+
 def test_every_check_has_a_planted_fault_and_a_rule() -> None:
     assert set(PLANTED) == set(IMAGE_CHECKS)
     assert all(RULES[code].endswith(".") for code in IMAGE_CHECKS)

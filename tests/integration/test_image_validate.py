@@ -176,7 +176,6 @@ def test_faults_of_a_built_image_are_found_beside_its_base(
             "the value of PYSPARK_DRIVER_PYTHON begins with `=`, as after ENV NAME = value",
         ),
         ("IMG019", "error", "there is no `bash`"),
-        ("IMG019", "warning", "the shell of `hadoop` is /bin/bash"),
     }
 
 

@@ -97,7 +97,7 @@ def variables(subject: Subject) -> Iterator[Finding]:
                 "IMG005",
                 f"{name} is not set",
                 why="the base sets it, and what starts jobs relies on it",
-                fix=f"remove ENV {name} from the Dockerfile",
+                fix=f"begin the last stage FROM the base, and remove ENV {name} from it",
             )
         elif facts.base is None and known and value != known:
             yield _changed(subject, name, value, known)

@@ -63,10 +63,12 @@ def shell_there(subject: Subject) -> Iterator[Finding]:
     """`bash` and `env` are there, and found, for the scripts that start Spark and Hive."""
     facts = subject.facts
     folders = (facts.config.variable("PATH") or "/usr/bin:/bin").split(":")
+    missing: list[str] = []
     for program in ("bash", "sh", "env"):
         at = [node for folder in folders if (node := facts.tree.at(f"{folder}/{program}"))]
         if any(node.entry.mode & EXECUTABLE == EXECUTABLE for node in at):
             continue
+        missing.append(program)
         hidden = facts.tree.at(f"/usr/bin/{program}") or facts.tree.at(f"/bin/{program}")
         yield subject.finding(
             "IMG019",
@@ -80,7 +82,8 @@ def shell_there(subject: Subject) -> Iterator[Finding]:
     if account is None:
         return  # IMG002 tells
     shell = account.shell or "/bin/sh"
-    if facts.tree.at(shell) is None or shell.rpartition("/")[2] in NO_LOGIN:
+    name = shell.rpartition("/")[2]
+    if name not in missing and (facts.tree.at(shell) is None or name in NO_LOGIN):
         yield subject.finding(
             "IMG019",
             f"the shell of `hadoop` is {shell}",
