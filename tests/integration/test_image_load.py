@@ -147,3 +147,15 @@ def test_an_engine_that_has_not_what_it_is_taken_to_have_gets_all(
         file.write_text(signed(base), encoding="utf-8")
     assert build()["uploaded"] == first["uploaded"]
     build.saved(first["reference"])
+
+
+@pytest.mark.parametrize("engine", ["classic"], indirect=True)
+def test_a_builder_without_layouts_is_told_how_to_get_them(
+    build: Builder, project: Path, packager: Command
+) -> None:
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(f'{text}\n[tool.packager.image]\ncommands = ["true"]\n')
+    words = ("image", "build", "--base-image", build.base, "--clean-room=off")
+    got = packager(*words, cwd=project)
+    assert (got.code, got.error[0]) == (3, "the engine's builder can not give what it has built")
+    assert "containerd-snapshotter" in got.error[2]
