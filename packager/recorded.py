@@ -46,7 +46,7 @@ def find_record(path: Path | None, folder: Path, *, release: str | None, arch: s
     if len(fitting) == 1:
         return fitting[0]
     if not found:
-        raise ConfigError(f"there is no record in {folder}", fix="make one: packager pack")
+        raise no_record_in(folder)
     names = ", ".join(f.record.name for f in fitting or found)
     raise ConfigError(
         f"{folder} has {len(fitting) or 'no'} fitting record{'' if len(fitting) == 1 else 's'}",
@@ -89,8 +89,16 @@ def records_at(path: Path) -> tuple[Found, ...]:
     """A record, or those of a folder. Raise `ConfigError` where there is none."""
     found = (found_at(path),) if path.is_file() or path.name.endswith(SUFFIX) else records_in(path)
     if not found:
-        raise ConfigError(f"there is no record in {path}", fix="make one: packager pack")
+        raise no_record_in(path)
     return found
+
+
+def no_record_in(folder: Path) -> ConfigError:
+    below = next(iter(sorted(folder.glob(f"*/*{SUFFIX}"))), None)
+    return ConfigError(
+        f"there is no record in {folder}",
+        fix=f"name {below.parent}" if below else "make one: packager pack",
+    )
 
 
 def found_at(path: Path) -> Found:

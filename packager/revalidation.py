@@ -9,7 +9,7 @@ from packager.findings import Report
 from packager.judgement import judge
 from packager.ports import CleanRoom, RoomArchive
 from packager.record import SUFFIX, Artifact
-from packager.recorded import Found, found_at, sha256_of, target_of
+from packager.recorded import Found, found_at, no_record_in, sha256_of, target_of
 from packager.settings import Settings
 from packager.target import Target
 
@@ -88,7 +88,7 @@ def reports_on(
     for place in records or ([] if archives else [folder]):
         here = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
         if not here:
-            raise ConfigError(f"there is no record in {place}", fix="make one: packager pack")
+            raise no_record_in(place)
         found += [found_at(path) for path in here]
     if not paths:
         found = [

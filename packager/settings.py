@@ -173,8 +173,15 @@ def _limit(value: object) -> str:
     return text
 
 
-def _option(help_: str, parse: Callable[[object], Any] = _text, default: Any = None) -> Any:
-    return field(default=default, metadata={"help": help_, "parse": parse})
+def _option(
+    help_: str,
+    parse: Callable[[object], Any] = _text,
+    default: Any = None,
+    *,
+    flag: str | None = None,
+) -> Any:
+    """`flag` is its name on the command line, where that is another than the setting's."""
+    return field(default=default, metadata={"help": help_, "parse": parse, "flag": flag})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +199,12 @@ class Settings:
         _texts,
         default=(),
     )
-    extras: tuple[str, ...] = _option("Extras of the project to install.", _texts, default=())
-    groups: tuple[str, ...] = _option("Dependency groups to install.", _texts, default=())
+    extras: tuple[str, ...] = _option(
+        "Extras of the project to install.", _texts, default=(), flag="--extra"
+    )
+    groups: tuple[str, ...] = _option(
+        "Dependency groups to install.", _texts, default=(), flag="--group"
+    )
     test_groups: tuple[str, ...] = _option(
         "Dependency groups that only the project's tests need, for `packager test`.",
         _texts,
@@ -212,7 +223,10 @@ class Settings:
         default="auto",
     )
     build_packages: tuple[str, ...] = _option(
-        "Packages of the base image's system to compile with.", _system_packages, default=()
+        "Packages of the base image's system to compile with.",
+        _system_packages,
+        default=(),
+        flag="--build-package",
     )
     dockerfile: str | None = _option("Dockerfile to build with, relative to the project.")
     no_cache: bool = _option("Take nothing from earlier Docker builds.", _boolean, default=False)
@@ -249,7 +263,9 @@ class Settings:
     )
     kms_key: str | None = _option("Key of KMS to encrypt objects with: id, ARN or alias.")
     storage_class: str | None = _option("Storage class of objects.", _choice(*STORAGE_CLASSES))
-    s3_tags: tuple[str, ...] = _option("Tags of objects, as KEY=VALUE.", _tags, default=())
+    s3_tags: tuple[str, ...] = _option(
+        "Tags of objects, as KEY=VALUE.", _tags, default=(), flag="--tag"
+    )
     region: str | None = _option("AWS Region; else that of the environment or the profile.", _name)
     profile: str | None = _option("Profile of the AWS command line to take credentials from.")
     path_style: bool = _option(
@@ -362,7 +378,7 @@ def resolve(
     for key, option in keys.items():
         variable = f"PACKAGER_{option.name.upper()}"
         sources: tuple[tuple[Origin, Any, str], ...] = (
-            ("flag", flags.get(option.name), f"--{key}"),
+            ("flag", flags.get(option.name), option.metadata["flag"] or f"--{key}"),
             ("environment", env.get(variable) or None, variable),
             ("pyproject.toml", table.get(key), f"`{key}` of [tool.packager] in {file}"),
         )

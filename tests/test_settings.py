@@ -193,6 +193,16 @@ WRONG: list[tuple[str, object, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("s3_tags", "--tag"), ("extras", "--extra"), ("storage_class", "--storage-class")],
+)
+def test_a_wrong_value_of_a_flag_is_told_with_the_name_that_the_flag_has(
+    name: str, flag: str
+) -> None:
+    assert refused(flags={name: 1}).what == f"{flag}: 1 is not a value it takes"
+
+
 @pytest.mark.parametrize(("key", "value", "takes"), WRONG)
 def test_a_wrong_value_in_the_file_is_told_with_its_place(
     key: str, value: object, takes: str

@@ -66,10 +66,6 @@ EntryPoint = Annotated[
     str | None,
     typer.Option("--entry-point", metavar="NAME", help="Which of several entry points."),
 ]
-Records = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="[RECORD]...", help="Records; those of dist if none is given."),
-]
 RecordsAt = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Record, or a folder of them; else dist."),

@@ -13,7 +13,6 @@ from packager.cli.options import (
     Json,
     Profile,
     Quiet,
-    Records,
     Region,
     Release,
     Waive,
@@ -38,11 +37,17 @@ if TYPE_CHECKING:
 
 
 def publish(
-    records: Records = None,
+    records: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RECORD]...",
+            help="Records; those of dist if none is given. With --pack, the project.",
+        ),
+    ] = None,
     pack: Annotated[
         bool,
         typer.Option(
-            "--pack", help="Pack the project first (of [RECORD], or here); send it meanwhile."
+            "--pack", help="Pack the project first; archives go up while they are written."
         ),
     ] = False,
     s3_uri: Annotated[

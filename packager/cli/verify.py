@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ from packager.cli.options import (
     settings_of,
 )
 from packager.console import Console
-from packager.errors import ExitCode
+from packager.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +54,12 @@ def verify(
     def records() -> "list[Record]":
         return [found.record for found in records_at(folder)]
 
+    if Path(uri).is_file():
+        raise ConfigError(
+            f"{uri} is a file of this machine",
+            why="what is published is looked at here: an object in S3, or an image",
+            fix="write its URI; or judge the file itself: packager validate",
+        )
     if uri.startswith("s3:"):
         verdicts = _objects(uri, records, settings, console)
     else:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from packager.errors import ConfigError
+from packager.errors import CommandError, ConfigError
 from packager.jobs.ports import Emr, GoneError
 
 LIVING: Final = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
@@ -22,6 +22,12 @@ def pages(
     more: dict[str, Any] = {"maxResults": 50}
     while True:
         answer = emr.call(operation, {**request, **more})
+        if name not in answer:
+            raise CommandError(
+                f"EMR Serverless answers {operation} without {name}",
+                why="whoever answered is something else",
+                fix="look where AWS_ENDPOINT_URL leads; for S3 alone, there is AWS_ENDPOINT_URL_S3",
+            )
         yield from answer[name]
         if not answer.get("nextToken"):
             return

@@ -122,7 +122,7 @@ def described(uri: str, records: Sequence[Record]) -> tuple[Artifact, Record]:
             if artifact.file == name or record.locations.get(artifact.file) == uri:
                 return artifact, record
     raise ConfigError(
-        f"no record describes {name}",
+        f"no record describes {uri}",
         why=f"looked at were {', '.join(r.name for r in records) or 'none'}",
         fix="name one with --record",
     )
@@ -137,7 +137,7 @@ def verify_image(
     images = {image.digest: record for record in records for image in record.images}
     if not images:
         raise ConfigError(
-            "no record describes an image",
+            f"no record describes the image {reference}",
             why=f"looked at were {', '.join(r.name for r in records) or 'none'}",
             fix="name one with --record",
         )

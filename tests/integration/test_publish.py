@@ -214,6 +214,14 @@ def test_a_file_that_is_not_named_by_its_content_is_refused(
     assert publish(packager, tmp_path).error[0] == "app.tar.gz is not named by its content"
 
 
+def test_the_folder_of_records_is_told_where_another_is_named(
+    s3: S3Server, packager: Command, tmp_path: Path
+) -> None:
+    pack_into(tmp_path / "dist")
+    done = packager("publish", ".", "--s3-uri", PLACE, cwd=tmp_path)
+    assert (done.code, done.error[0], done.error[2]) == (2, "there is no record in .", "name dist")
+
+
 def test_without_a_place_or_a_record_nothing_is_asked(
     s3: S3Server, packager: Command, tmp_path: Path
 ) -> None:

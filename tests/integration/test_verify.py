@@ -127,10 +127,12 @@ def test_what_no_record_describes_is_not_asked_for(
     s3: S3Server, published: Record, packager: Command, tmp_path: Path
 ) -> None:
     done = verify(packager, tmp_path, f"{PLACE}/other.tar.gz")
-    assert (done.code, done.error[0]) == (2, "no record describes other.tar.gz")
+    assert (done.code, done.error[0]) == (2, f"no record describes {PLACE}/other.tar.gz")
     assert verify(packager, tmp_path, "host.example/team/app:v1").error[0] == (
-        "no record describes an image"
+        "no record describes the image host.example/team/app:v1"
     )
+    here = f"dist/{published.artifacts[0].file}"
+    assert verify(packager, tmp_path, here).error[0] == f"{here} is a file of this machine"
     assert packager("verify", f"{PLACE}/x", "--record", "no", cwd=tmp_path).code == 2
     assert not s3.log
 
