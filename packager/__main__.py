@@ -37,7 +37,7 @@ def main() -> None:
 
 def _run() -> int:
     # What is imported stays: to look for garbage in it takes a tenth of a short command's time.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     # Imported here, where an interrupt is told as one: it takes half of many a command's time.
     from typer.exceptions import TyperException
 
