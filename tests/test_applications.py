@@ -13,7 +13,7 @@ class SomethingElse:
     """Answers every call, as a server behind `AWS_ENDPOINT_URL` may."""
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {}
+        return {"asked": operation, **request}
 
 
 def test_an_answer_of_something_else_is_told() -> None:

@@ -493,6 +493,7 @@ def test_partitions_are_those_of_the_repository(partition: str, region: str) -> 
     assert application_arn("00f1", repository).startswith(
         f"arn:{partition}:emr-serverless:{region}:"
     )
+    assert application_arn("all", repository) == every_application(repository)
     assert account_root("1" * 12, repository) == f"arn:{partition}:iam::{'1' * 12}:root"
 
 

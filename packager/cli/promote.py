@@ -74,7 +74,7 @@ def promote(
     from packager.adapters.aws.session import open_session
     from packager.cli.ecr import destination
     from packager.cli.meter import meter
-    from packager.output import write_whole
+    from packager.output import require_writable, write_whole
     from packager.publishing.options import ObjectOptions, object_options
     from packager.publishing.places import parse_place
     from packager.publishing.promotion import Way, promote_files, promote_record
@@ -102,6 +102,8 @@ def promote(
         if to_repository
         else None
     )
+    if out is not None and not dry_run:
+        require_writable(out)
     session = open_session(settings, os.environ)
     there = replace(settings, region=to_region or session.region, profile=to_profile or profile)
     to_session = open_session(there, os.environ)
@@ -123,7 +125,6 @@ def promote(
             kept, last = promote_record(replace(moved, images=tuple(images)), way)
             _tell((*copied, last), console)
             if out is not None and not dry_run:
-                out.mkdir(parents=True, exist_ok=True)
                 write_whole(out / record.name, to_text(kept).encode())
             if json:
                 files = [asdict(one) for one in (*copied, last)]

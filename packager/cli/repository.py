@@ -22,7 +22,7 @@ def repository_policy(
     application: Annotated[
         list[str] | None,
         typer.Option(
-            "--application", metavar="ID", help="Id or ARN of who may pull; may be repeated."
+            "--application", metavar="ID", help="Who may pull: ID, ARN, or `all`; repeatable."
         ),
     ] = None,
     account: Annotated[
@@ -48,7 +48,7 @@ def repository_policy(
     """Let EMR Serverless pull images from a repository."""
     from packager.adapters.aws.ecr import ecr_of, pause
     from packager.adapters.aws.session import open_session
-    from packager.publishing.addresses import parse_repository
+    from packager.publishing.addresses import every_application, parse_repository
     from packager.publishing.granting import grant, judge_all, plan, require_pulls, strangers
     from packager.publishing.policy import to_lines
 
@@ -83,7 +83,8 @@ def repository_policy(
         console.say(f"{repository.name}: nothing to change")
     for judgement in judgements:
         console.say(judgement.line())
-    if only and not account and (open_to := strangers(change.after, repository)):
+    everyone = every_application(repository) in wish.applications
+    if only and not everyone and (open_to := strangers(change.after, repository)):
         console.warn(f"warning: it is not narrow: {open_to.line()}")
     require_pulls(judgements, repository.name)
 
@@ -102,7 +103,7 @@ def _wish(
     every = (every_application(repository),) if account else ()
     named = tuple(application_arn(text, repository) for text in applications)
     roots = tuple(account_root(number, repository) for number in accounts)
-    return Wish(applications=(*named, *every), accounts=roots, only=only)
+    return Wish(applications=tuple(dict.fromkeys((*named, *every))), accounts=roots, only=only)
 
 
 def _document(

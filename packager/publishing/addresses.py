@@ -129,11 +129,18 @@ def repository_of_arn(arn: str, uri: str) -> Repository:
     return Repository(**found.groupdict(), uri=uri)
 
 
+ALL: Final = "all"
+"""Every application of the account, where they are named."""
+
+
 def application_arn(text: str, repository: Repository) -> str:
     """The ARN of an application, given by its ARN or, in the repository's account, by its id.
 
-    Raise `ConfigError` for others, and for one that could not use the repository's images.
+    `all` stands for every one of that account. Raise `ConfigError` for others, and for one that
+    could not use the repository's images.
     """
+    if text == ALL:
+        return every_application(repository)
     if _APPLICATION_ID.fullmatch(text):
         return every_application(repository).removesuffix("*") + text
     found = _APPLICATION_ARN.fullmatch(text)

@@ -7,14 +7,13 @@ repository, is sent if it is the one that was recorded.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from packager.errors import CommandError, ConfigError
 from packager.publishing.addresses import (
     Repository,
     RepositoryAddress,
     application_arn,
-    every_application,
 )
 from packager.publishing.calls import Call
 from packager.publishing.granting import (
@@ -42,9 +41,6 @@ from packager.publishing.repositories import RepositorySettings
 from packager.publishing.store import Meter
 from packager.record import Record, RecordedImage
 from packager.references import Reference, parse_reference
-
-ALL: Final = "all"
-"""In place of an application: every one of the repository's account and Region."""
 
 
 class Origins(Protocol):
@@ -183,12 +179,7 @@ def open_repository(cloud: Cloud, to: Destination) -> Opened:
 
 def wish(repository: Repository, applications: Sequence[str]) -> Wish:
     """Raise `ConfigError` for what is no application, or one of another Region."""
-    return Wish(
-        applications=tuple(
-            every_application(repository) if text == ALL else application_arn(text, repository)
-            for text in applications
-        )
-    )
+    return Wish(applications=tuple(application_arn(text, repository) for text in applications))
 
 
 def place_images(

@@ -68,6 +68,11 @@ def test_the_partition_is_the_regions() -> None:
     assert found == ["aws", "aws-cn", "aws-us-gov"]
 
 
+def test_a_region_that_can_not_be_is_told() -> None:
+    with pytest.raises(ConfigError, match="nowhere is not a Region of AWS"):
+        _ = session(region="nowhere").partition
+
+
 def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(ConfigError, match="no AWS Region is given"):

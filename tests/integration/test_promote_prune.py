@@ -222,6 +222,14 @@ def test_what_failed_or_was_not_published_is_not_promoted(place: Place) -> None:
     assert place.keys("prod") == set()
 
 
+def test_a_folder_that_can_not_be_written_is_told_before_anything_is_copied(place: Place) -> None:
+    place.publish()
+    (place.folder / "file").touch()
+    done = place("promote", "--to", "s3://prod/b", "--out", "file/below")
+    assert (done.code, done.error[2]) == (2, "choose another folder: --out")
+    assert place.keys("prod") == set()
+
+
 def test_who_may_pull_is_said_of_a_repository_only(place: Place) -> None:
     done = place("promote", "--to", "s3://prod/b", "--application", "all")
     assert (done.code, "--to-repository" in done.error[2]) == (2, True)

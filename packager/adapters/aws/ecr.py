@@ -205,7 +205,7 @@ def repository_of(told: Mapping[str, Any]) -> Repository:
 def repository_to_be(session: Session, ecr: Ecr, address: RepositoryAddress) -> Repository:
     """One that is missing, as it will be called. Raise `CommandError` where nobody is known."""
     account = address.account or session.account()
-    partition = session.sdk.get_partition_for_region(ecr.region)
+    partition = session.partition_of(ecr.region)
     ending = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     host = address.host or f"{account}.dkr.ecr.{ecr.region}.{ending}"
     return Repository(

@@ -153,6 +153,7 @@ def _failed(what: str, error: BaseException, fix: str) -> PackagerError:
             return ConfigError(what, why="no AWS Region is given", fix="use --region")
         case (
             sdk.InvalidRegionError()
+            | sdk.UnknownRegionError()
             | sdk.ParamValidationError()
             | sdk.ConfigParseError()
             | sdk.ConfigNotFound()

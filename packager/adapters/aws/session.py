@@ -34,7 +34,12 @@ class Session:
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`."""
-        return str(self.sdk.get_partition_for_region(self.region))
+        return self.partition_of(self.region)
+
+    def partition_of(self, region: str) -> str:
+        """Raise `ConfigError` for a Region that can not be."""
+        with explained(f"{region} is not a Region of AWS", fix="name one as in us-east-1"):
+            return str(self.sdk.get_partition_for_region(region))
 
     def client(
         self,
