@@ -16,6 +16,7 @@ from packager.cli.options import (
     Region,
     Release,
     records_folder,
+    require_one_arch,
     settings_of,
 )
 from packager.console import Console
@@ -70,6 +71,7 @@ def deploy(
     from packager.jobs.deploying import Site, bring, calls, require_digests, settled
 
     console = Console(quiet=quiet)
+    require_one_arch(arch)
     project, settings = settings_of(
         None,
         {"release": release, "arch": arch, "region": region, "profile": profile},
@@ -83,15 +85,17 @@ def deploy(
         table["image"] = image
     if not table["name"]:
         raise ConfigError("the application has no name", fix="use --name, or go to the project")
+    wanted: dict[str, Any] = {}
+    if not delete:  # what can be wrong of it is told before AWS is asked
+        folder = records_folder(project, settings)
+        wanted = _wanted(table, settings, record, folder, chosen_arch=arch)
+        EmrServerless.check("CreateApplication", wanted)
     session = open_session(settings, os.environ)
     site = Site(emr=EmrServerless(session), clock=SteadyClock(), say=console.say)
     live = by_name(site.emr, str(table["name"]))
     if delete:
         _delete(site, live, str(table["name"]), yes=yes, wait=wait_for_runs, dry_run=dry_run)
         return
-    folder = records_folder(project, settings)
-    wanted = _wanted(table, settings, record, folder, chosen_arch=arch)
-    EmrServerless.check("CreateApplication", wanted)
     if dry_run:
         _show_plan(console, live, wanted, calls(live, wanted, start=start), json=json)
         return

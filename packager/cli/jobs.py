@@ -18,6 +18,7 @@ from packager.cli.options import (
     Release,
     S3Uri,
     records_folder,
+    require_one_arch,
     settings_of,
     spark_properties,
 )
@@ -115,6 +116,7 @@ def conf(
     from packager.recorded import find_record, job_of, target_of
 
     emit = emitter(format_)
+    require_one_arch(arch)
     in_image = _in_image(carrier, image)
     data = data_of(read, write, glue, glue_write, kms_key)
     _require_room(format_, data, own_role=own_role, role=role)

@@ -140,6 +140,15 @@ def records_folder(project: "Project | None", settings: "Settings") -> Path:
     return Path.cwd() if project is None else project.root / settings.out
 
 
+def require_one_arch(chosen: list[str] | None) -> None:
+    """Raise `ConfigError` where several are chosen and one is to be used."""
+    if chosen and len(set(chosen)) > 1:
+        raise ConfigError(
+            f"{' '.join(f'--arch {name}' for name in chosen)}: one job runs on one of them",
+            fix="keep one",
+        )
+
+
 def pairs(option: str, form: str, values: list[str] | None) -> Mapping[str, str]:
     pairs: dict[str, str] = {}
     for value in values or ():

@@ -23,6 +23,7 @@ from packager.cli.options import (
     host_arch,
     pairs,
     records_folder,
+    require_one_arch,
     settings_of,
     spark_properties,
 )
@@ -157,6 +158,7 @@ def run(
         "--verbose": verbose or None,
     }
     _refuse(elsewhere if local else here, local=local)
+    require_one_arch(arch)
     if local:
         _run_local(
             console,

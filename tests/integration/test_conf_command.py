@@ -227,6 +227,7 @@ def test_the_help_names_every_form(packager: Command, tmp_path: Path) -> None:
         (("-f", "cdk", "--schedule", "daily"), "'daily' is no time", "cron(0 6 * * ? *)"),
         (("-f", "scheduler", "--schedule", "cron(0 6 * * *)"), "is no time", "rate(1 day)"),
         (("--arch", "x86_64"), "'x86_64' is not an architecture", "did you mean 'amd64'?"),
+        (("--arch", "arm64", "--arch", "amd64"), "runs on one of them", "keep one"),
         (("--arch", "all"), "stands for several", "--arch arm64"),
         (("absent.json",), "there is no file absent.json", "correct its name"),
         (("--role", "x"), "--role: 'x'", "correct it"),

@@ -125,7 +125,7 @@ def test_the_whole_way_is_as_the_readme_shows_it(
     # The output of the first run, of the second, and nothing of it twice.
     assert done.stdout.count("it 2\nruns 2\n") == 2
     assert re.search(r"(?m)^cost: \d+\.\d+ USD at the prices ", done.stderr), done.stderr
-    assert re.search(r"(?m)^00run00000001 +\S+ \S+ +SUCCESS", done.stdout), done.stdout
+    assert re.search(r"(?m)^00run00000001 +\S+ \S+ UTC +SUCCESS", done.stdout), done.stdout
     assert re.search(r"(?m)^00run00000002 CANCEL", done.stdout), done.stdout
 
     (application,) = service.asked("CreateApplication")
