@@ -23,6 +23,18 @@ def own_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "store"))
 
 
+@pytest.fixture(scope="session")
+def base_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("base-store")
+
+
+@pytest.fixture
+def known_base(monkeypatch: pytest.MonkeyPatch, own_store: None, base_store: Path) -> None:
+    """A store for all tests that read the whole `base_image`, so that this is done once."""
+    del own_store  # another one
+    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(base_store))
+
+
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry as ECR has them, for tests with the mark `docker`."""

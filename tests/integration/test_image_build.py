@@ -367,6 +367,7 @@ def test_a_base_that_only_the_engine_has_is_told(
     assert f"docker save {name} -o base.tar" in got.error[2]
 
 
+@pytest.mark.usefixtures("known_base")
 def test_an_engine_gets_what_it_lacks_and_the_image_runs(
     packager: Command, index: Index, base_image: str, tmp_path: Path
 ) -> None:

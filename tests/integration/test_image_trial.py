@@ -19,16 +19,7 @@ from tests.rig.engine import docker
 SAMPLE = Path(__file__).parents[2] / "sample_app"
 RUN = ("image", "validate", "--release", "emr-7.13.0", "--run", "--json")
 
-
-@pytest.fixture(scope="module")
-def module_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture(autouse=True)
-def known_base(monkeypatch: pytest.MonkeyPatch, module_store: Path) -> None:
-    """So that the base is read once."""
-    monkeypatch.setenv("PACKAGER_CACHE_DIR", str(module_store))
+pytestmark = pytest.mark.usefixtures("known_base")
 
 
 def containers() -> str:

@@ -230,6 +230,7 @@ def test_only_layers_that_are_not_known_are_asked_for(
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("known_base")
 def test_the_base_image_itself_passes(packager: Command, tmp_path: Path, base_image: str) -> None:
     got = packager("image", "validate", base_image, *RELEASE, cwd=tmp_path)
     assert got.code == 0, got.out + got.err
