@@ -102,6 +102,9 @@ class Job:
     """Custom image of the application, or one for `driver` and one for `executor`."""
     application_fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of CreateApplication that the project's settings name, for forms that make it."""
+    replaced: Mapping[str, str] | None = None
+    """Spark properties of the application, which a `spark-defaults` classification of the job takes
+    the place of, so that it repeats them; None where they are not known."""
     run_fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of StartJobRun that the project's settings name, for forms that start it."""
     classifications: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -113,6 +113,19 @@ def test_only_what_can_not_stand_in_spark_submit_parameters_goes_to_a_classifica
     assert one == {"classification": "spark-defaults", "properties": {"spark.x": "a b"}}
 
 
+@pytest.mark.parametrize("name", STACKS)
+def test_a_classification_repeats_what_it_would_replace_of_the_application(name: str) -> None:
+    of = replace(job(("spark.x", "a b")), replaced={"spark.y": "1", "spark.x": "theirs"})
+    (configuration,) = request_in(name, emitted(name, of))["configurationOverrides"][
+        "applicationConfiguration"
+    ]
+    assert configuration["properties"] == {"spark.y": "1", "spark.x": "a b"}
+    assert "written into it" in moved_note(of)
+    assert "configurationOverrides" not in request_in(
+        name, emitted(name, replace(job(("spark.x", "1")), replaced={"spark.y": "1"}))
+    )
+
+
 def test_what_moves_to_a_classification_is_told() -> None:
     assert "spark.x: can not be written" in moved_note(job(("spark.x", "a b"), ("spark.y", "1")))
     assert not moved_note(JOB)

@@ -111,7 +111,7 @@ def conf(
     from packager.emitters.forms import ELSEWHERE, JOBS, SCHEDULED, STACKS, emitter
     from packager.emitters.parameters import moved_note
     from packager.jobs.launch import local_note
-    from packager.jobs.request import monitoring_of, run_options
+    from packager.jobs.request import monitoring_of, replaced_properties, run_options
     from packager.jobs.workers import require_properties
     from packager.recorded import find_record, job_of, target_of
 
@@ -158,6 +158,7 @@ def conf(
         schedule=schedule,
         images=_images(found, settings, image) if in_image else None,
         application_fields=fields,
+        replaced=replaced_properties(fields, job.release) if fields else None,
         statements=statements_of(found.record, settings, data, monitoring, in_image=in_image)
         if own_role
         else (),

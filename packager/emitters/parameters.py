@@ -67,10 +67,14 @@ def moved_note(job: Job) -> str:
     _, moved = divided(job)
     if not moved:
         return ""
+    own = (
+        "before emr-spark-8.1.0 it replaces the application's own"
+        if job.replaced is None
+        else "the application's own is written into it where it would be replaced"
+    )
     return (
         f"{', '.join(key for key, _ in moved)}: can not be written in sparkSubmitParameters, so"
-        " the job brings a `spark-defaults` classification; before emr-spark-8.1.0 it replaces the"
-        " application's own"
+        f" the job brings a `spark-defaults` classification; {own}"
     )
 
 

@@ -72,7 +72,8 @@ def overrides(job: Job) -> dict[str, Any]:
     What sparkSubmitParameters can not hold, and what the settings name: where logs go, and keys.
     """
     _, moved = divided(job)
-    configuration = spark_defaults(moved, job.limits) if moved else []
+    entries = tuple({**(job.replaced or {}), **dict(moved)}.items()) if moved else ()
+    configuration = spark_defaults(entries, job.limits) if entries else []
     configuration += _classifications(job)
     found = {"applicationConfiguration": configuration} if configuration else {}
     found.update(job.run_fields.get("configurationOverrides", {}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from packager.errors import ConfigError
+from packager.jobs.applications import default_properties
 from packager.jobs.rules import rules, version_of
 from packager.jobs.tables import choice, flag, number, read_table, s3_uri, string_map, text, texts
 
@@ -145,9 +146,9 @@ def complete(
     if options.client_token is not None:
         request["clientToken"] = options.client_token
     if configuration := overrides.get("applicationConfiguration"):
-        merge = version_of(release) < rules().classifications_merge_since
+        replaces = classifications_replace(release)
         overrides["applicationConfiguration"] = [
-            _with_defaults(c, application_conf) if merge else c for c in configuration
+            _with_defaults(c, application_conf) if replaces else c for c in configuration
         ]
     if overrides:
         request["configurationOverrides"] = overrides
@@ -176,6 +177,16 @@ def run_fields(options: RunOptions, release: str) -> dict[str, Any]:
         "configurationOverrides": {key: value for key, value in overrides.items() if value} or None,
     }
     return {key: value for key, value in optional.items() if value is not None}
+
+
+def classifications_replace(release: str) -> bool:
+    """Whether a job's classification takes the place of the application's, not only of its keys."""
+    return version_of(release) < rules().classifications_merge_since
+
+
+def replaced_properties(application: Mapping[str, Any], release: str) -> dict[str, str]:
+    """Spark properties of an application that a job's own classification would take away."""
+    return default_properties(application) if classifications_replace(release) else {}
 
 
 def _with_defaults(

@@ -263,3 +263,23 @@ def test_a_job_whose_files_are_here_alone_says_so(conf: Conf, tmp_path: Path) ->
     assert str(tmp_path / "dist") in local.err
     assert "packager publish" in local.err
     assert conf(record=bare, s3=False).err == ""
+
+
+@pytest.mark.parametrize(
+    ("release", "properties"),
+    [
+        ("emr-7.13.0", {"spark.of.application": "1", "spark.x": "a b"}),
+        ("emr-spark-8.1.0", {"spark.x": "a b"}),
+    ],
+)
+def test_properties_of_the_application_are_not_lost_to_those_of_the_job(
+    conf: Conf, release: str, properties: dict[str, str]
+) -> None:
+    table = '[tool.packager.application]\nconf = { "spark.of.application" = 1 }\n'
+    record = replace(RECORD, release=release)
+    done = conf("-f", "cloudformation", "-c", "spark.x=a b", application=table, record=record)
+    assert done.code == 0, done.err
+    machine = json.loads(done.out)["Resources"]["StateMachine"]["Properties"]["Definition"]
+    overrides = machine["States"]["Run"]["Parameters"]["ConfigurationOverrides"]
+    (configuration,) = overrides["ApplicationConfiguration"]
+    assert configuration["Properties"] == properties
