@@ -3,6 +3,7 @@
 What EMR Serverless itself does so is in `test_run.py` and `test_deploy.py`.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.integration.test_run import (  # noqa: F401  # fixtures
     run,
     states,
 )
-from tests.rig.aws import REGION, Cloud
+from tests.rig.aws import ACCOUNT, REGION, Cloud
 from tests.rig.emrserverless.plans import Line, Plan
 from tests.rig.emrserverless.service import Service
 
@@ -326,3 +327,56 @@ def test_a_dashboard_that_can_not_be_had_is_told_to_who_asked_for_it(
     assert done.code == 0
     assert "warning: the dashboard's address can not be had: AWS asks to slow down" in done.err
     assert "warning" not in packager("status", RUN_ID, cwd=project).err
+
+
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/team/app@sha256:{'a' * 64}"
+NARROW = ("deploy", "--name", "other", "--image", IMAGE, "--narrow-policy")
+DOCTOR = ("doctor", "--s3-uri", "s3://code/jobs", "--repository", "team/app", "--role", ROLE)
+
+
+@pytest.fixture
+def repository(front: Front) -> None:
+    del front  # it sets up where ECR is looked for
+    boto3.client("ecr").create_repository(repositoryName="team/app")
+
+
+@pytest.mark.parametrize(
+    ("command", "calls"),
+    [
+        (NARROW, {"DescribeRepositories", "GetRepositoryPolicy", "SetRepositoryPolicy"}),
+        (DOCTOR, {"DescribeRepositories", "GetCallerIdentity", "GetRole", "HEAD /code"}),
+    ],
+    ids=["deploy", "doctor"],
+)
+def test_throttling_of_ecr_is_waited_out_or_told(
+    emr: Service,
+    packager: Command,
+    project: Path,  # noqa: F811
+    front: Front,
+    repository: None,
+    command: tuple[str, ...],
+    calls: set[str],
+) -> None:
+    calm = packager(*command, cwd=project)
+    if command is NARROW:  # as it was before
+        emr.vanish("00app00000001")
+        boto3.client("ecr").delete_repository_policy(repositoryName="team/app")
+    front.asked.clear()
+    front.throttled = {"*": 2}
+    done = packager(*command, cwd=project)
+    assert done.code == calm.code, done.err
+    assert calls <= set(front.asked)
+    assert all(front.tries(call) >= 3 for call in calls)
+    if command is DOCTOR:
+        assert done.out == calm.out
+    for call in calls:
+        front.throttled = {}
+        if command is NARROW:  # there is something to change again
+            empty = json.dumps({"Version": "2012-10-17", "Statement": []})
+            boto3.client("ecr").set_repository_policy(repositoryName="team/app", policyText=empty)
+        front.asked.clear()
+        front.throttled = {call: 10**6}
+        told = packager(*command, cwd=project)
+        assert told.code == (1 if command is DOCTOR else 4), (call, told.err)
+        assert "AWS asks to slow down" in f"{told.out}{told.err}"
+        assert front.tries(call) in {TRIES, 2 * TRIES}  # two of doctor's points ask the same
