@@ -109,15 +109,17 @@ def until(holds: Callable[[], bool]) -> None:
 def test_with_somebody_elses_s3_it_is_as_if_published_at_once(
     cloud: Cloud, packager: Command, index: Index, tmp_path: Path
 ) -> None:
-    """With moto. Twice, by `--pack` and without: S3 holds the same."""
+    """With moto. Twice, by `--pack` and without: S3 holds the same, and no version of more."""
     large_wheel(index)
     root = make_project(tmp_path / "project", dependencies=("fruit",))
     contents = []
     for bucket, words in (("one", ("--pack",)), ("two", ())):
         bucket_ = boto3.resource("s3").create_bucket(Bucket=bucket)
+        bucket_.Versioning().enable()
         done = packager("publish", *words, "--s3-uri", f"s3://{bucket}/a", cwd=root)
         assert done.code == 0, done.err
         found = {o.key: o.get()["Body"].read() for o in bucket_.objects.all()}
+        assert {o.object_key for o in bucket_.object_versions.all()} == found.keys()
         contents.append({key: data for key, data in found.items() if not key.endswith(".json")})
         assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket=bucket)
         assert packager("verify", done.out.strip(), cwd=root).code == 0

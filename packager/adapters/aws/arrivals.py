@@ -140,8 +140,7 @@ class Arrival:
 
         with self.lock:
             self._meter = meter
-            meter.expect(digests.size)
-            meter.moved(self.sent)
+            meter.expect(digests.size - self.sent)
             self.lock.wait_for(
                 lambda: self.source.stopped.is_set() or len(self.etags) == len(digests.parts)
             )
