@@ -3,7 +3,7 @@
 What EMR Serverless itself does so is in `test_run.py` and `test_deploy.py`.
 """
 
-import json
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -334,6 +334,12 @@ NARROW = ("deploy", "--name", "other", "--image", IMAGE, "--narrow-policy")
 DOCTOR = ("doctor", "--s3-uri", "s3://code/jobs", "--repository", "team/app", "--role", ROLE)
 
 
+def forget_policy() -> None:
+    ecr = boto3.client("ecr")
+    with contextlib.suppress(ecr.exceptions.RepositoryPolicyNotFoundException):
+        ecr.delete_repository_policy(repositoryName="team/app")
+
+
 @pytest.fixture
 def repository(front: Front) -> None:
     del front  # it sets up where ECR is looked for
@@ -360,7 +366,7 @@ def test_throttling_of_ecr_is_waited_out_or_told(
     calm = packager(*command, cwd=project)
     if command is NARROW:  # as it was before
         emr.vanish("00app00000001")
-        boto3.client("ecr").delete_repository_policy(repositoryName="team/app")
+        forget_policy()
     front.asked.clear()
     front.throttled = {"*": 2}
     done = packager(*command, cwd=project)
@@ -372,8 +378,7 @@ def test_throttling_of_ecr_is_waited_out_or_told(
     for call in calls:
         front.throttled = {}
         if command is NARROW:  # there is something to change again
-            empty = json.dumps({"Version": "2012-10-17", "Statement": []})
-            boto3.client("ecr").set_repository_policy(repositoryName="team/app", policyText=empty)
+            forget_policy()
         front.asked.clear()
         front.throttled = {call: 10**6}
         told = packager(*command, cwd=project)
