@@ -38,13 +38,15 @@ class Base:
     """`sha256:…` of its manifest list or manifest; of its configuration in older engines."""
     local: bool
     """Whether the engine has it, and so need not ask a registry."""
-    by_digest: bool = True
-    """Whether its digest leads to it, as in registries and in containerd's image stores."""
 
-    @property
-    def pinned(self) -> str:
-        """The reference to build from: by digest, so that no builder takes another for it."""
-        return pinned(self.reference, self.digest) if self.by_digest else self.reference
+    def named(self, *, own_builder: bool) -> str:
+        """What to build from: by digest, so that no builder takes another image for it.
+
+        The engine's own builder finds what was made there by its name only, and has no other.
+        """
+        if self.local and own_builder:
+            return self.reference
+        return pinned(self.reference, self.digest)
 
     @property
     def recorded(self) -> str:
@@ -92,12 +94,21 @@ class Recipe:
 
 
 def arguments(
-    recipe: Recipe, stage: Stage, *, context: Path, secrets: Mapping[str, Path], out: Path
+    recipe: Recipe,
+    stage: Stage,
+    *,
+    context: Path,
+    secrets: Mapping[str, Path],
+    out: Path,
+    own_builder: bool,
 ) -> list[str]:
-    """The command line. It names files, and holds no secret itself."""
+    """The command line. It names files, and holds no secret itself.
+
+    `own_builder` tells that the builder is the engine's own.
+    """
     target = recipe.target
     given = {
-        "BASE_IMAGE": recipe.base.pinned,
+        "BASE_IMAGE": recipe.base.named(own_builder=own_builder),
         "PYTHON": target.python,
         "INTERPRETER": recipe.interpreter,
         "BUILD_PACKAGES": " ".join(recipe.build_packages),

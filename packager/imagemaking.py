@@ -52,6 +52,8 @@ class Base:
     """Where a registry may mount its layers from; empty where it is in none."""
     build_from: str = ""
     """What a Dockerfile calls it; empty where nothing can be built on it."""
+    build_digest: str = ""
+    """Of what an engine has by that name: builders that are not its own may have another."""
     brought: tuple[Descriptor, ...] = ()
     """Layers among the last that lie nowhere but here."""
 

@@ -46,6 +46,7 @@ def test_the_command_line_names_everything_and_holds_no_secret() -> None:
         context=Path("/a b/context"),
         secrets={"pip": Path("/s/pip"), "ca": Path("/s/ca")},
         out=Path("/a b/out"),
+        own_builder=True,
     )
     assert found == [
         "docker", "buildx", "build", "--progress=plain", "--provenance=false",
@@ -57,22 +58,30 @@ def test_the_command_line_names_everything_and_holds_no_secret() -> None:
         "--output", "type=local,dest=/a b/out", "/a b/context",
     ]  # fmt: skip
     fresh = arguments(
-        replace(RECIPE, fresh=True), "wheels", context=Path("/c"), secrets={}, out=Path("/o")
+        replace(RECIPE, fresh=True),
+        "wheels",
+        context=Path("/c"),
+        secrets={},
+        out=Path("/o"),
+        own_builder=True,
     )
     assert "--no-cache" in fresh
 
 
 @pytest.mark.parametrize(
-    ("reference", "by_digest", "pinned"),
+    ("reference", "local", "own_builder", "named"),
     [
-        ("a/b:1", True, f"a/b:1@{DIGEST}"),
-        ("a/b:1", False, "a/b:1"),  # classic stores find their own images by name only
-        (f"a/b@{DIGEST}", True, f"a/b@{DIGEST}"),
+        ("a/b:1", False, True, f"a/b:1@{DIGEST}"),
+        ("a/b:1", True, False, f"a/b:1@{DIGEST}"),
+        ("a/b:1", True, True, "a/b:1"),  # an engine finds what was made there by name only
+        (f"a/b@{DIGEST}", False, False, f"a/b@{DIGEST}"),
     ],
 )
-def test_images_are_built_from_by_digest(reference: str, *, by_digest: bool, pinned: str) -> None:
-    base = Base(reference=reference, digest=DIGEST, local=True, by_digest=by_digest)
-    assert base.pinned == pinned
+def test_images_are_built_from_by_digest(
+    reference: str, *, local: bool, own_builder: bool, named: str
+) -> None:
+    base = Base(reference=reference, digest=DIGEST, local=local)
+    assert base.named(own_builder=own_builder) == named
     assert base.recorded == f"{reference.partition('@')[0]}@{DIGEST}"
 
 

@@ -234,10 +234,18 @@ class BuildKit:
     def _build(self, recipe: Recipe, stage: Stage, context: Path) -> Path:
         engine = self._engine()
         engines.require_buildx(engine, self.env)
+        own = recipe.base.local and engines.builder_is_own(engine, self.env)
         out = context.parent / "out"
         with build_secrets(self.root, self.env) as secrets:
             done = run(
-                arguments(recipe, stage, context=context, secrets=secrets.files, out=out),
+                arguments(
+                    recipe,
+                    stage,
+                    context=context,
+                    secrets=secrets.files,
+                    out=out,
+                    own_builder=own,
+                ),
                 env={**self.env, **engine.variables},
                 check=False,
             )
@@ -319,7 +327,7 @@ def _base_of(image: Mapping[str, Any], reference: str, arch: str, engine: engine
         raise no_variant(reference, f"linux/{arch}", f"it is there for {image['Architecture']}")
     digests = image.get("RepoDigests") or [image["Id"]]
     digest = str(digests[0]).rpartition("@")[2]
-    return Base(reference=reference, digest=digest, local=True, by_digest=engine.containerd_store)
+    return Base(reference=reference, digest=digest, local=True)
 
 
 def _plain(reference: str) -> str:

@@ -147,6 +147,17 @@ def require_buildx(engine: Engine, env: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
+def builder_is_own(engine: Engine, env: Mapping[str, str]) -> bool:
+    """Whether `docker buildx` builds in the engine itself, and so on the images that it has.
+
+    Such a builder finds an image that was made here by its name only, others by its digest too.
+    """
+    done = process.run(
+        ["docker", "buildx", "inspect"], env={**env, **engine.variables}, check=False
+    )
+    return re.search(r"^Driver:\s+docker$", done.stdout, re.MULTILINE) is not None
+
+
 @contextlib.contextmanager
 def failures(
     engine: Engine, *, image: str = "", platform: str = "", doing: str = ""

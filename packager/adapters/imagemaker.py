@@ -15,7 +15,6 @@ from packager.adapters.jars import stored_jar
 from packager.adapters.registry.client import RegistryClient
 from packager.adapters.registry.pushes import push
 from packager.adapters.store import Store
-from packager.dockerbuild import pinned
 from packager.errors import CommandError, ConfigError
 from packager.imagebuild.foundation import require_usable
 from packager.imagebuild.layering import ImageLayer
@@ -67,10 +66,9 @@ class ImageMaker:
             there = connect(self.env)
             found = find_image(there, name, platform)
             found = found or pull_image(there, name, platform, say=self.say)
-            # By its digest, lest a builder that is not the engine's own takes another for it.
-            build_from = pinned(name, found.digest) if there.containerd_store else name
             with self.images.opened(name, platform, self.shelf) as kept:
-                yield replace(base_in(kept, name, platform), build_from=build_from)
+                base = base_in(kept, name, platform)
+                yield replace(base, build_from=name, build_digest=found.digest)
         elif path.exists():
             yield base_in_file(path, platform)
         else:

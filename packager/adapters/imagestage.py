@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from packager.adapters.engine import connect, explained, require_buildx
+from packager.adapters.engine import builder_is_own, connect, explained, require_buildx
 from packager.adapters.imagebases import base_in
 from packager.adapters.limit import note_added
 from packager.adapters.process import run, tail
 from packager.adapters.seals import is_sound, signed, unsigned
 from packager.adapters.store import Store, used
-from packager.dockerbuild import complaints, failed_instruction, failed_step, unseen_base
+from packager.dockerbuild import complaints, failed_instruction, failed_step, pinned, unseen_base
 from packager.errors import CommandError, ConfigError, PackagerError, ToolError
 from packager.imagebuild.assembly import scratch
 from packager.imagebuild.dockerfile import BASE, CONTEXT, stage_text
@@ -157,12 +157,15 @@ class Build:
             )
         engine = connect(self.env)
         require_buildx(engine, self.env)
+        base, digest = self.base.build_from, self.base.build_digest
+        if digest and not builder_is_own(engine, self.env):
+            base = pinned(base, digest)
         exporter = "type=oci,tar=false,compression=gzip,rewrite-timestamp=true"
         done = run(
             [
                 *("docker", "buildx", "build", "--progress=plain", "--provenance=false"),
                 *(f"--platform={self.platform}", f"--file={self.file}"),
-                *(f"--build-arg={BASE}={self.base.build_from}", "--build-arg=SOURCE_DATE_EPOCH=0"),
+                *(f"--build-arg={BASE}={base}", "--build-arg=SOURCE_DATE_EPOCH=0"),
                 *(*more, "--output", f"{exporter},{_quoted(out)}", str(context)),
             ],
             env={**self.env, **engine.variables},

@@ -159,3 +159,24 @@ def test_a_builder_without_layouts_is_told_how_to_get_them(
     got = packager(*words, cwd=project)
     assert (got.code, got.error[0]) == (3, "the engine's builder can not give what it has built")
     assert "containerd-snapshotter" in got.error[2]
+
+
+def test_commands_run_on_a_base_that_was_built_here(
+    packager: Command, project: Path, small_base: str, tmp_path: Path
+) -> None:
+    name = f"packager-tests/built-here:{os.getpid()}"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(
+        f"FROM {small_base}\nLABEL made={tmp_path.name}-{os.getpid()}\n"
+    )
+    docker(
+        "buildx", "build", "--load", "--quiet", "--provenance=false", f"--tag={name}", str(folder)
+    )
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(
+        f'{text}\n[tool.packager.image]\ncommands = ["touch /x"]\n'
+    )
+    got = packager("image", "build", "--base-image", name, "--clean-room=off", cwd=project)
+    docker("image", "rm", "--force", name, *got.out.split())
+    assert got.code == 0, got.err

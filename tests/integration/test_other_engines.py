@@ -114,8 +114,15 @@ def use_builder(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_named_builder_builds(
-    tmp_path: Path, project: Path, packager: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    project: Path,
+    base_image: str,
+    packager: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What was built on once by its name is found by its digest too, as in a registry.
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nLABEL a=b\n")
+    docker("buildx", "build", "--quiet", "--output=type=cacheonly", str(tmp_path))
     with buildkit.serve() as (address, came):
         use_builder(address, tmp_path, monkeypatch)
         done = packager("pack", cwd=project)
