@@ -29,7 +29,7 @@ from packager.facts import (
 )
 from packager.headers import tar_header
 from packager.output import new_file
-from packager.ports import InstalledWheel, StoredWheel, WheelStore, Witness, gone
+from packager.ports import InstalledWheel, StoredWheel, WheelStore, Witnessing, gone
 from packager.record import Artifact
 from packager.tarball import (
     EXECUTABLE_MODE,
@@ -120,7 +120,7 @@ def write_layer(
     layer: Layer,
     out: Path,
     store: WheelStore,
-    witnessed: Callable[[BinaryIO], Witness] | None = None,
+    witnessed: Witnessing | None = None,
 ) -> tuple[Artifact, ArchiveFacts]:
     """Write the layer's archive into `out`, under a name that its content decides.
 
@@ -155,7 +155,9 @@ def write_layer(
                 yield wheel.plan, file
                 _require_unchanged(wheel.wheel, file)
 
-    written = _kept(layer, out, store)
+    known = _made_before(layer, store)
+    earlier = (_path(layer, out, known), known) if known else None
+    written = known if earlier and _lies_there(*earlier) else None
     seen = _recalled(layer, store) if written is not None else None
     if written is not None and seen is not None:
         for member in layer.members:
@@ -166,7 +168,7 @@ def write_layer(
             note_wheel(wheel)
     else:
         with new_file(out) as (file, settle):
-            witness = witnessed and witnessed(file)
+            witness = witnessed(file, earlier) if witnessed else None
             written = write(parts(), file, witness.grown if witness else None)
             settle(_path(layer, out, written))
             if witness:
@@ -231,22 +233,21 @@ def _path(layer: Layer, out: Path, written: Written) -> Path:
     return out / f"{layer.name}-{written.sha256[:12]}.tar.gz"
 
 
-def _kept(layer: Layer, out: Path, store: WheelStore) -> Written | None:
-    """The layer's archive if it was made before and lies in `out`, as its digest proves."""
+def _made_before(layer: Layer, store: WheelStore) -> Written | None:
     sha256, _, size = (store.recall(MADE, layer.key) or "").partition(" ")
-    if not size.isdecimal():
-        return None
-    written = Written(sha256=sha256, size=int(size))
+    return Written(sha256=sha256, size=int(size)) if size.isdecimal() else None
+
+
+def _lies_there(path: Path, written: Written) -> bool:
+    """Whether the file is that archive, as its digest proves."""
     try:
-        with _path(layer, out, written).open("rb") as file:
-            if (
+        with path.open("rb") as file:
+            return (
                 os.fstat(file.fileno()).st_size == written.size
-                and hashlib.file_digest(file, "sha256").hexdigest() == sha256
-            ):
-                return written
+                and hashlib.file_digest(file, "sha256").hexdigest() == written.sha256
+            )
     except OSError:
-        pass
-    return None
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

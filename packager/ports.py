@@ -246,6 +246,13 @@ class Witness(Protocol):
         """It is written, and lies under its own name."""
 
 
+class Witnessing(Protocol):
+    """Who names a witness for each archive, when its file is there and nothing is in it."""
+
+    def __call__(self, file: BinaryIO, earlier: tuple[Path, Written] | None) -> Witness:
+        """`earlier` is what was made of the same parts, so that it will become this again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomArchive:
     """An archive that is to be tried out."""
@@ -289,5 +296,5 @@ class Ports:
     """The commit a folder is at; empty where none is known."""
     room: CleanRoom | None = None
     """None where archives are not to be tried out."""
-    witness: Callable[[BinaryIO], Witness] | None = None
-    """Called with each archive's file before anything is in it. None where nobody looks."""
+    witness: Witnessing | None = None
+    """None where nobody looks."""

@@ -4,7 +4,9 @@ import hashlib
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -18,6 +20,7 @@ from packager.layers import Layer, write_layer
 from packager.lockfiles import Pin
 from packager.ports import StoredWheel
 from packager.record import Artifact
+from packager.tarball import Written
 from tests.index import make_wheel
 
 
@@ -50,6 +53,44 @@ def test_a_kept_plan_makes_the_same_archive_without_a_look_into_the_wheel(tmp_pa
         written.append(write_layer(layer, tmp_path / "store", store))
         (wheel.path.parent / f"{wheel.filename}.facts.json").unlink(missing_ok=True)
     assert written[0] == written[1]
+
+
+@dataclass(slots=True)
+class Watching:
+    """A witness of all that is written."""
+
+    earlier: list[tuple[Path, Written] | None] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    there: list[Path] = field(default_factory=list)
+
+    def __call__(self, file: BinaryIO, earlier: tuple[Path, Written] | None) -> "Watching":
+        assert os.fstat(file.fileno()).st_size == 0
+        self.earlier.append(earlier)
+        return self
+
+    def grown(self, size: int) -> None:
+        self.sizes.append(size)
+
+    def whole(self, path: Path, written: Written) -> None:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == written.sha256
+        assert path.stat().st_size == written.size
+        self.there.append(path)
+
+
+def test_who_watches_is_told_of_what_is_written_and_what_it_was_before(tmp_path: Path) -> None:
+    store, watching = new_store(tmp_path), Watching()
+    part = store.installed(store.admit(make_wheel(tmp_path / "wheels", "fruit")), APP_LAYOUT)
+    layer = Layer(kind="app", name="x", members=(), files=(), key="1", wheels=[part])
+    artifact, _ = write_layer(layer, tmp_path, store, watching)
+    archive = tmp_path / artifact.file
+    assert (watching.sizes[-1], watching.sizes) == (artifact.size, sorted(watching.sizes))
+    write_layer(layer, tmp_path, store, watching)
+    assert (watching.earlier, watching.there) == ([None], [archive])  # for it lies there
+    archive.unlink()
+    write_layer(layer, tmp_path, store, watching)
+    known = Written(sha256=artifact.sha256, size=artifact.size)
+    assert watching.earlier == [None, (archive, known)]
+    assert watching.there == [archive, archive]
 
 
 def test_a_store_that_can_not_keep_plans_serves_without(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """A project packed now, by the command `pack` and by those that go on from there."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,7 +11,7 @@ from packager.errors import ExitCode
 
 if TYPE_CHECKING:
     from packager.making import Packed
-    from packager.ports import Witness
+    from packager.ports import Witnessing
     from packager.project import Project
     from packager.recorded import Found
     from packager.settings import Settings
@@ -23,7 +22,7 @@ def packed_now(
     settings: "Settings",
     console: Console,
     *,
-    witness: "Callable[[BinaryIO], Witness] | None" = None,
+    witness: "Witnessing | None" = None,
 ) -> "tuple[Packed, ...]":
     """`witness` is as in `Ports`."""
     from packager.adapters import connect, store_root
@@ -45,7 +44,7 @@ def passed_now(
     settings: "Settings",
     console: Console,
     *,
-    witness: "Callable[[BinaryIO], Witness] | None" = None,
+    witness: "Witnessing | None" = None,
 ) -> "tuple[Found, ...]":
     """What `packed_now` makes, if it passes; else the reports are shown, and it ends."""
     from packager.recorded import Found

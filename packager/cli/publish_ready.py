@@ -68,7 +68,8 @@ def packed_on_the_way(
     opening = _beside(lambda: _opened(settings, options, place))
     store: Future[S3] = Future()
     opening.add_done_callback(lambda done: _hand_on(done, store))
-    from packager.adapters.aws.arrivals import ArrivingStore, arriving
+    from packager.adapters.aws.arrivals import arriving
+    from packager.adapters.aws.arrivingstore import ArrivingStore
     from packager.publishing.publication import prepare
 
     with arriving(store, place) as arrivals:
@@ -80,7 +81,7 @@ def packed_on_the_way(
         yield Ready(prepared=ready, session=session, store=store_)
         if arrivals.in_vain:
             size = f"{arrivals.in_vain / 1e6:.2f} MB"
-            console.say(f"{size} more went until it was known that they are there already")
+            console.say(f"{size} had gone up when it was known that they are there already")
         if arrivals.begun:
             _clear_abandoned(s3, place)
 

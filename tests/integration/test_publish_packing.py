@@ -162,7 +162,7 @@ def test_parts_go_before_the_archive_is_whole(s3: S3Server, cloud: Cloud, tmp_pa
     store.set_result(s3_)
     arrivals = Arrivals(store, Place(bucket="jobs", key="a"))
     with (tmp_path / "archive").open("w+b") as file:
-        witness = arrivals.witness(file)
+        witness = arrivals.witness(file, None)
         data = random.Random(2).randbytes(2 * PART)
         file.write(data[: PART + 1])
         file.flush()
@@ -205,16 +205,26 @@ def test_after_a_change_of_code_no_upload_is_begun(trial: Trial) -> None:
     assert {r.operation for r in trial.s3.log} & WRITES == {"PutObject"}
 
 
-def test_what_is_there_already_is_given_up_when_that_is_known(trial: Trial) -> None:
+@pytest.mark.parametrize("made_before", [True, False])
+def test_what_is_there_already_is_left(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_before: bool
+) -> None:
+    """Where the archives are gone, and what was made of the same parts is known to the store or not."""
     trial.publish()
     objects = dict(trial.s3.objects)
     for path in (trial.root / "dist").iterdir():
         path.unlink()
+    if not made_before:
+        monkeypatch.setenv("PACKAGER_CACHE_DIR", str(tmp_path / "another"))
+    trial.s3.log.clear()
     done = trial.publish()
     assert done.code == 0, done.err
     assert "Nothing to send: all 5 files are there already" in done.err
     assert trial.s3.objects == objects
     assert trial.s3.uploads == {}
+    if made_before:
+        assert not trial.s3.calls("CreateMultipartUpload", "UploadPart")
+        assert "had gone up" not in done.err
 
 
 def test_architectures_and_what_they_share_go_up_at_once(trial: Trial) -> None:

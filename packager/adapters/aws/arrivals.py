@@ -13,13 +13,13 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from packager.adapters.aws.copies import abort, copy_in_parts
+from packager.adapters.aws.copies import abort
 from packager.adapters.aws.failures import code_of
 from packager.adapters.aws.parallel import THREADS, StoppedError
 from packager.adapters.aws.s3 import S3
@@ -28,7 +28,7 @@ from packager.adapters.aws.uploads import GONE, send
 from packager.errors import CommandError
 from packager.publishing.digests import MOST_PARTS, SMALLEST_PART, Digests, Part, digest_of_part
 from packager.publishing.places import ARRIVING, Place
-from packager.publishing.store import Item, Meter, Sent, Stored, is_same
+from packager.publishing.store import Item, Meter, is_same
 from packager.tarball import Written
 
 PATIENCE_S: Final = 5
@@ -64,6 +64,8 @@ class Arrival:
     """Of the upload."""
     parts: list[Part] = field(default_factory=list)
     etags: dict[int, str] = field(default_factory=dict)
+    looked: threading.Event = field(default_factory=threading.Event)
+    """Set when it may begin: it is not there already, as far as that may be told before."""
     failure: BaseException | None = None
     sent: int = 0
     """Bytes."""
@@ -193,17 +195,23 @@ class Arrivals:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
-    def witness(self, file: BinaryIO) -> Arrival:
-        """As `Ports.witness`. Raise what is known to be wrong with the store by now."""
+    def witness(self, file: BinaryIO, earlier: tuple[Path, Written] | None) -> Arrival:
+        """As `Witnessing`. Raise what is known to be wrong with the store by now."""
         if self._store.done():
             self._store.result()
         place = self._folder / ARRIVING / secrets.token_hex(8)
         item = Item(place=place, source=b"", digests=_UNKNOWN, content_type="application/gzip")
         arrival = Arrival(
-            item=item, file=os.dup(file.fileno()), begin=self._begin, look=self._look_beside
+            item=item, file=os.dup(file.fileno()), begin=self._begin, look=self._look_again
         )
         with self._lock:
             self.begun.append(arrival)
+        if earlier is None or earlier[1].size <= SMALLEST_PART:
+            arrival.looked.set()
+        else:
+            path, was = earlier
+            digests = Digests(sha256=was.sha256, size=was.size, parts=())
+            self._beside(lambda: self._look(arrival, path.name, lambda: digests))
         return arrival
 
     def known(self) -> dict[Path, Digests]:
@@ -251,6 +259,7 @@ class Arrivals:
         while (job := self._ready.get()) is not None:
             arrival, part = job
             try:
+                arrival.looked.wait()
                 if not arrival.source.stopped.is_set():
                     arrival.send(self._store.result(), part)
             except StoppedError:
@@ -258,21 +267,28 @@ class Arrivals:
             except BaseException as error:  # noqa: BLE001  # raised when it is published
                 arrival.stop(error)
 
-    def _look_beside(self, arrival: Arrival) -> None:
-        threading.Thread(target=self._look, args=(arrival,), daemon=True).start()
+    def _look_again(self, arrival: Arrival) -> None:
+        """While it is judged."""
+        assert arrival.name is not None  # noqa: S101  # it is whole
+        name = arrival.name.name
+        self._beside(lambda: self._look(arrival, name, arrival.digests.result))
 
-    def _look(self, arrival: Arrival) -> None:
-        """Give it up if it is there, while it is judged."""
+    def _look(self, arrival: Arrival, name: str, digests: Callable[[], Digests]) -> None:
+        """Give it up if it is there."""
         with contextlib.suppress(Exception):  # told when it is published
-            assert arrival.name is not None  # noqa: S101  # it is whole
-            stored = self._store.result().find(self._folder / arrival.name.name)
-            if stored is not None and is_same(stored, arrival.digests.result()):
+            stored = self._store.result().find(self._folder / name)
+            if stored is not None and is_same(stored, digests()):
                 arrival.stop()
+        arrival.looked.set()
+
+    def _beside(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True).start()
 
     def close(self) -> None:
         """Give up what was not published."""
         for arrival in self.begun:
             arrival.stop()
+            arrival.looked.set()
         for _ in range(THREADS):
             self._ready.put(None)
         self._written.put(None)
@@ -293,62 +309,6 @@ def arriving(store: Future[S3], folder: Place) -> Iterator[Arrivals]:
         yield arrivals
     finally:
         arrivals.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrivingStore:
-    """Implements `ObjectStore`: S3, with what is on its way already."""
-
-    s3: S3
-    arrivals: Arrivals
-
-    def region_of(self, bucket: str) -> str | None:
-        return self.s3.region_of(bucket)
-
-    def find(self, place: Place) -> Stored | None:
-        return self.s3.find(place)
-
-    def put(self, items: Sequence[Item], meter: Meter) -> Sequence[Sent]:
-        done: dict[Place, Sent] = {}
-        for item in items:
-            arrival = self.arrivals.of(item)
-            if arrival is None:
-                continue
-            sent = self.s3.present(item)
-            if sent is None:
-                sent = _published(self.s3, arrival, item, meter)
-            else:
-                arrival.stop()
-            if sent is not None:
-                done[item.place] = sent
-        rest = [item for item in items if item.place not in done]
-        done |= zip((item.place for item in rest), self.s3.put(rest, meter), strict=True)
-        return [done[item.place] for item in items]
-
-
-def _published(s3: S3, arrival: Arrival, item: Item, meter: Meter) -> Sent | None:
-    """None where S3 does not copy, or it came to be there meanwhile: then all else is tried."""
-    try:
-        with s3.writing(arrival.item):
-            version = arrival.complete(s3, item.digests, meter)
-    except StoppedError:
-        return None
-    try:
-        if not copy_in_parts(s3, arrival.item.place, item):
-            return None
-        s3.taken(item)  # what it holds is held against its digests
-    finally:
-        _remove(s3, arrival.item.place, version)
-    return Sent(item=item, present=False, sent=arrival.sent)
-
-
-def _remove(s3: S3, place: Place, version: str | None) -> None:
-    """For good, also where a bucket keeps versions. What stays is cleared away a day later."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    with contextlib.suppress(ClientError, BotoCoreError):
-        which = {"VersionId": version} if version else {}
-        s3.client.delete_object(**s3.address(place), **which)
 
 
 def _created(s3: S3, place: Place) -> str:
