@@ -68,8 +68,15 @@ def start(emr: Emr, request: Mapping[str, Any]) -> str:
     except KeyboardInterrupt:
         # It may have been started: the same token gives its ID, or a run that ends at once.
         application = request["applicationId"]
-        run = emr.call("StartJobRun", request)["jobRunId"]
-        emr.call("CancelJobRun", {"applicationId": application, "jobRunId": run})
+        try:
+            run = emr.call("StartJobRun", request)["jobRunId"]
+            emr.call("CancelJobRun", {"applicationId": application, "jobRunId": run})
+        except CommandError as error:
+            raise CommandError(
+                "the job was interrupted while it was started, and it may run",
+                why=f"{error.what}: {error.why}",
+                fix="look for it: packager runs; and end it: packager cancel RUN",
+            ) from error
         raise
 
 

@@ -5,10 +5,12 @@ Throttling is in `test_throttling.py`, the main way in `test_run.py`.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
+from packager.adapters.aws.emr import EmrServerless
 from packager.jobs.failures import known_failures
 from tests.command import Command
 from tests.emrclock import RigClock
@@ -301,3 +303,27 @@ def test_arguments_arrive_as_they_were_meant(
     assert run("--detach", "--no-preflight", "--", odd, "--x", odd).code == 0
     (request,) = emr.asked("StartJobRun")
     assert request["jobDriver"]["sparkSubmit"]["entryPointArguments"] == [odd, "--x", odd]
+
+
+@pytest.mark.parametrize("operation", ["StartJobRun", "CancelJobRun"])
+def test_a_start_that_was_interrupted_and_can_not_be_undone_is_told(
+    emr: Service,
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+) -> None:
+    call = EmrServerless.call
+
+    def interrupted(self: EmrServerless, name: str, request: Any) -> Any:
+        answer = call(self, name, request)
+        if name == "StartJobRun" and len(emr.asked(name)) == 1:
+            emr.refuse(operation, 99, "ThrottlingException", "Rate exceeded", 429)
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(EmrServerless, "call", interrupted)
+    done = run()
+    assert done.code == 4
+    assert done.error[0] == "the job was interrupted while it was started, and it may run"
+    assert "packager runs" in done.error[2]
+    assert len(emr.runs) == 1
