@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from packager.adapters.imagesources import engine as engine_images
+from packager.adapters.imagesources.receiver import Received, receiving
+from packager.layertree import index_layer
 from tests.command import Command
 from tests.images import BASE, layout, write_layout, write_tar
 from tests.rig.engine import docker
@@ -234,3 +237,28 @@ def test_only_layers_that_are_not_known_are_asked_for(
 def test_the_base_image_itself_passes(packager: Command, tmp_path: Path, base_image: str) -> None:
     got = packager("image", "validate", base_image, *RELEASE, cwd=tmp_path)
     assert got.code == 0, got.out + got.err
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("sent", [b"damaged", b"dam"], ids=["whole", "broken off"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_layer_that_breaks_off_on_its_way_is_not_taken_for_damaged(
+    sent: bytes, *, chunked: bool
+) -> None:
+    """An engine sends it again."""
+
+    def take(digest: str, chunks: Iterator[bytes]) -> None:
+        index_layer(chunks, digest, mend="build it again")
+
+    received = Received(target="sha256:1", take=take)
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 7"
+    body = b"7\r\n" + sent if chunked else sent
+    if chunked and sent == b"damaged":
+        body += b"\r\n0\r\n\r\n"
+    with receiving(received), socket.create_connection(("127.0.0.1", received.port)) as there:
+        where = f"/v2/{received.name}/blobs/uploads/1?digest=sha256:2"
+        there.sendall(b"PUT " + where.encode() + b" HTTP/1.1\r\n" + head + b"\r\n\r\n" + body)
+        there.shutdown(socket.SHUT_WR)
+        while there.recv(1000):
+            pass
+    assert len(received.failed) == (sent == b"damaged")

@@ -97,6 +97,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     into: Received
+    broken = False
+    """Whether the connection ended before what was announced had come."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
         """Say nothing."""
@@ -151,12 +153,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.into.documents[digest] = self._document()
             return
         body = self._body()
+        failed: PackagerError | None = None
         try:
             self.into.take(digest, body)
-        except PackagerError as error:  # raised again by who waits for it
-            self.into.failed.append(error)
+        except PackagerError as error:
+            failed = error
         for _ in body:
             pass
+        if failed and not self.broken:  # else the engine sends it again
+            self.into.failed.append(failed)  # raised again by who waits for it
 
     def _asked(self, kind: str) -> str | None:
         found = _PATH.fullmatch(self.path.partition("?")[0])
@@ -179,11 +184,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> Iterator[bytes]:
         """What was sent; less where the connection broke."""
+        self.broken = False
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while size := int(self.rfile.readline().strip() or b"0", 16):
+            while size := int(self._line() or b"0", 16):
                 yield from self._exactly(size)
-                self.rfile.readline()
-            self.rfile.readline()
+                self._line()
+            self._line()
         else:
             yield from self._exactly(int(self.headers.get("Content-Length") or 0))
 
@@ -191,6 +197,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         while size and (data := self.rfile.read(min(size, CHUNK_BYTES))):
             size -= len(data)
             yield data
+        self.broken = self.broken or size > 0
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        self.broken = self.broken or not line
+        return line.strip()
 
     def _answer(
         self, status: int, headers: dict[str, str] | None = None, *, body: bytes = b""
