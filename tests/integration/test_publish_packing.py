@@ -378,6 +378,18 @@ def test_who_is_killed_leaves_nothing_that_can_be_seen(trial: Trial, how: signal
     trial.require_all_there()
 
 
+def test_an_interrupt_does_not_wait_for_an_upload_that_does_not_begin(trial: Trial) -> None:
+    stalled = Fault(operation="CreateMultipartUpload", kind="stall", seconds=60, times=9)
+    trial.s3.faults.append(stalled)
+    with trial.start() as child:
+        until(lambda: stalled.times < 9)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=30)
+    trial.s3.released.set()
+    assert child.returncode == 130, said
+    assert trial.s3.objects == {}
+
+
 def test_what_others_left_a_day_ago_is_cleared_away_and_nothing_else(trial: Trial) -> None:
     old, new = time.time() - DAY_S - 1, time.time()
 

@@ -70,6 +70,8 @@ class Arrival:
     sent: int = 0
     """Bytes."""
     lock: threading.Condition = field(default_factory=threading.Condition)
+    creating: threading.Lock = field(default_factory=threading.Lock)
+    """One of its own, since nobody who wants to end may wait for a call that does not."""
     _meter: Meter | None = None
     _sha256: str = ""
     _changed_ns: int = 0
@@ -118,7 +120,7 @@ class Arrival:
         return part
 
     def send(self, s3: S3, part: Part) -> None:
-        with self.lock:
+        with self.creating:
             if not self.number:
                 self.number = _created(s3, self.item.place)
         etag = send(s3, self.item, self.number, part, self.source)
