@@ -21,7 +21,7 @@ from packager.layers import file_parts
 from packager.manifests import Descriptor
 from packager.output import write_whole
 from packager.record import Artifact, ImageRole, Record, RecordedImage, to_text
-from packager.recorded import Found, sha256_of
+from packager.recorded import Found, recorded_file, sha256_of
 from packager.tarball import plan, write
 from packager.target import Target
 
@@ -182,21 +182,7 @@ def make_image(
 
 
 def _of_archive(found: Found, artifact: Artifact, workshop: Workshop) -> tuple[ImageLayer, Fetch]:
-    archive = found.path(artifact)
-    try:
-        digest = sha256_of(archive)
-    except OSError as error:
-        raise ConfigError(
-            f"{archive} can not be read",
-            why=f"{error.strerror}; the record {found.record.name} names it",
-            fix="make it again: packager pack",
-        ) from error
-    if digest != artifact.sha256:
-        raise ConfigError(
-            f"{archive} is not what the record {found.record.name} describes",
-            why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
-            fix="make it again: packager pack",
-        )
+    archive = recorded_file(found, artifact)
     prefix = f"{ROOT.lstrip('/')}/{artifact.kind}/"
 
     def write_to(path: Path) -> ImageLayer:

@@ -113,6 +113,31 @@ def target_of(record: Record, settings: Settings) -> Target:
     )
 
 
+def recorded_file(found: Found, artifact: Artifact) -> Path:
+    """What a record names. Raise `ConfigError` where it is missing or is something else."""
+    path = found.path(artifact)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can not be read",
+            why=f"{error.strerror}; the record {found.record.name} names it",
+            fix="make it again: packager pack",
+        ) from error
+    require_recorded(found, artifact, digest)
+    return path
+
+
+def require_recorded(found: Found, artifact: Artifact, sha256: str) -> None:
+    """Raise `ConfigError` where a file with this digest is not what the record describes."""
+    if sha256 != artifact.sha256:
+        raise ConfigError(
+            f"{found.path(artifact)} is not what the record {found.record.name} describes",
+            why=f"its SHA-256 is {sha256}, the record's {artifact.sha256}",
+            fix="make it again: packager pack",
+        )
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,14 @@ from packager.findings import Report
 from packager.judgement import judge
 from packager.ports import CleanRoom, RoomArchive
 from packager.record import SUFFIX, Artifact
-from packager.recorded import Found, found_at, no_record_in, sha256_of, target_of
+from packager.recorded import (
+    Found,
+    found_at,
+    no_record_in,
+    recorded_file,
+    sha256_of,
+    target_of,
+)
 from packager.settings import Settings
 from packager.target import Target
 
@@ -37,23 +44,9 @@ def validate_record(
 
 
 def recorded_archive(found: Found, artifact: Artifact) -> RoomArchive:
-    """What a record names. Raise `ConfigError` where it is missing or is something else."""
-    path = found.path(artifact)
-    try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read",
-            why=f"{error.strerror}; the record {found.record.name} names it",
-            fix="make it again: packager pack",
-        ) from error
-    if digest != artifact.sha256:
-        raise ConfigError(
-            f"{path} is not what the record {found.record.name} describes",
-            why=f"its SHA-256 is {digest}, the record's {artifact.sha256}",
-            fix="make it again: packager pack",
-        )
-    return RoomArchive(kind=artifact.kind, path=path, sha256=digest)
+    """As `recorded_file`."""
+    path = recorded_file(found, artifact)
+    return RoomArchive(kind=artifact.kind, path=path, sha256=artifact.sha256)
 
 
 def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:

@@ -16,7 +16,7 @@ from packager.publishing.digests import Digests, digests_if_known, digests_of
 from packager.publishing.places import Place, named_by_content
 from packager.publishing.store import Item, Meter, ObjectStore, Sent
 from packager.record import Artifact, Record, RecordedImage, to_text
-from packager.recorded import Found
+from packager.recorded import Found, require_recorded
 from packager.sbom import sbom_name
 from packager.settings import Settings
 
@@ -189,12 +189,7 @@ def _item(found: Found, artifact: Artifact, place: Place, known: dict[Path, Dige
         except OSError as error:
             raise _unreadable(path, error, found.record) from error
     digests = known[path]
-    if digests.sha256 != artifact.sha256:
-        raise ConfigError(
-            f"{path} is not what the record {found.record.name} describes",
-            why=f"its SHA-256 is {digests.sha256}, the record's {artifact.sha256}",
-            fix="make it again: packager pack",
-        )
+    require_recorded(found, artifact, digests.sha256)
     return Item(
         place=place / artifact.file,
         source=path,
