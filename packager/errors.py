@@ -7,6 +7,7 @@ PackagerError
 └── CommandError            4  an outside command or service failed
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
 
@@ -56,6 +57,19 @@ class ConfigError(PackagerError):
     """The project or the options are wrong; nothing was started."""
 
     exit_code = ExitCode.CONFIG
+
+
+def unknown_name(name: str, what: str, known: Iterable[str]) -> ConfigError:
+    """For a name that is not one of the `known`; `what` is what it should be, e.g. `a format`."""
+    import difflib  # for who mistypes alone
+
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return ConfigError(
+        f"{name!r} is not {what}",
+        why=f"known: {', '.join(names)}",
+        fix=f"did you mean {near[0]!r}?" if near else "use one of these",
+    )
 
 
 class ToolError(PackagerError):

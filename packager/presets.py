@@ -1,6 +1,5 @@
 """Ready-made properties for what EMR brings: table formats, connectors, Java. The rows are data."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from packager.errors import ConfigError
+from packager.errors import ConfigError, unknown_name
 from packager.releases import Fact, Release
 
 TABLE: Final = Path(__file__).parent / "data" / "presets.toml"
@@ -65,12 +64,7 @@ def find_preset(name: str) -> Preset:
     """Raise `ConfigError` for one that is not there."""
     known = known_presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise ConfigError(
-            f"{name!r} is not a preset",
-            why=f"known: {', '.join(known)}",
-            fix=f"did you mean {near[0]!r}?" if near else "use one of these",
-        )
+        raise unknown_name(name, "a preset", known)
     return known[name]
 
 

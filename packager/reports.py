@@ -1,6 +1,5 @@
 """Reports as texts, for people and for the machines that show them to people. Pure."""
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from packager import __version__
-from packager.errors import ConfigError
+from packager.errors import unknown_name
 from packager.findings import DOCUMENTATION, Finding, Report
 
 if TYPE_CHECKING:  # it takes as long to load as all the rest of a report
@@ -198,10 +197,5 @@ FORMATS: Final[Mapping[str, Callable[[Reports, Rules], str]]] = {
 def formatter(name: str) -> Callable[[Reports, Rules], str]:
     """Raise `ConfigError` for a form in which there are no reports."""
     if name not in FORMATS:
-        near = difflib.get_close_matches(name, FORMATS, n=1)
-        raise ConfigError(
-            f"{name!r} is not a format",
-            why=f"known: {', '.join(FORMATS)}",
-            fix=f"did you mean {near[0]!r}?" if near else "use one of these",
-        )
+        raise unknown_name(name, "a format", FORMATS)
     return FORMATS[name]

@@ -3,7 +3,6 @@
 Adding a form is one function, its row in EMITTERS, and a golden text in the tests.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,7 +15,7 @@ from packager.emitters.parameters import refuse_classifications, spark_submit
 from packager.emitters.startjobrun import shell, spark_defaults_json, start_job_run
 from packager.emitters.stepfunctions import scheduler, step_functions
 from packager.emitters.terraform import terraform
-from packager.errors import ConfigError
+from packager.errors import unknown_name
 from packager.sparkconf import Job
 
 Emitter = Callable[[Job], str]
@@ -73,10 +72,5 @@ EMITTERS: Final[Mapping[str, Emitter]] = {**PROPERTIES, **JOBS}
 def emitter(name: str) -> Emitter:
     """Raise `ConfigError` for a form packager does not write."""
     if name not in EMITTERS:
-        near = difflib.get_close_matches(name, EMITTERS, n=1)
-        raise ConfigError(
-            f"{name!r} is not a format",
-            why=f"known: {', '.join(EMITTERS)}",
-            fix=f"did you mean {near[0]!r}?" if near else "use one of these",
-        )
+        raise unknown_name(name, "a format", EMITTERS)
     return EMITTERS[name]

@@ -3,12 +3,11 @@
 The seam for whatever embeds them: `policy(kind, scope).to_json()`.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from packager.errors import ConfigError
+from packager.errors import unknown_name
 from packager.policies.grammar import MANAGED_CHARS, TRUST_CHARS, Policy
 from packager.policies.job import runtime_role, secret, secret_key, trust
 from packager.policies.people import deployer, logs, pruner, publisher, pusher, submitter
@@ -61,10 +60,5 @@ KINDS: Final[Mapping[str, Kind]] = {
 def kind_named(name: str) -> Kind:
     """Raise `ConfigError` for a policy that packager does not write."""
     if name not in KINDS:
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        raise ConfigError(
-            f"{name!r} is not a policy",
-            why=f"known: {', '.join(KINDS)}",
-            fix=f"did you mean {near[0]!r}?" if near else "use one of these",
-        )
+        raise unknown_name(name, "a policy", KINDS)
     return KINDS[name]
