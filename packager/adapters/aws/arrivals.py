@@ -24,7 +24,7 @@ from packager.adapters.aws.failures import code_of
 from packager.adapters.aws.parallel import THREADS, StoppedError
 from packager.adapters.aws.s3 import S3
 from packager.adapters.aws.slices import Source
-from packager.adapters.aws.uploads import GONE, send
+from packager.adapters.aws.uploads import GONE, completed_parts, created, send
 from packager.errors import CommandError
 from packager.publishing.digests import MOST_PARTS, SMALLEST_PART, Digests, Part, digest_of_part
 from packager.publishing.places import ARRIVING, Place
@@ -122,7 +122,8 @@ class Arrival:
     def send(self, s3: S3, part: Part) -> None:
         with self.creating:
             if not self.number:
-                self.number = _created(s3, self.item.place)
+                # Tags and storage class are for what has its name.
+                self.number = created(s3, self.item.place, s3.encrypted)
         etag = send(s3, self.item, self.number, part, self.source)
         with self.lock:
             self.etags[part.number] = etag
@@ -163,16 +164,7 @@ class Arrival:
         said = s3.client.complete_multipart_upload(
             **s3.address(self.item.place),
             UploadId=self.number,
-            MultipartUpload={
-                "Parts": [
-                    {
-                        "PartNumber": part.number,
-                        "ETag": self.etags[part.number],
-                        "ChecksumSHA256": part.checksum,
-                    }
-                    for part in digests.parts
-                ]
-            },
+            MultipartUpload={"Parts": completed_parts(digests.parts, self.etags)},
             MpuObjectSize=digests.size,
         )
         version = said.get("VersionId")
@@ -311,11 +303,3 @@ def arriving(store: Future[S3], folder: Place) -> Iterator[Arrivals]:
         yield arrivals
     finally:
         arrivals.close()
-
-
-def _created(s3: S3, place: Place) -> str:
-    """The number of an upload. Tags and storage class are for what has its name."""
-    said = s3.client.create_multipart_upload(
-        **s3.address(place), **s3.encrypted, ChecksumAlgorithm="SHA256"
-    )
-    return str(said["UploadId"])

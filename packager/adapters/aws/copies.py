@@ -45,7 +45,7 @@ def copy_in_parts(s3: S3, source: Place, item: Item) -> bool:
 
 
 def _attempt(s3: S3, source: Place, item: Item) -> None:
-    number = created(s3, item)
+    number = created(s3, item.place, s3.kept(item))
     try:
         parts = item.digests.parts or planned_parts(item.digests.size)
         copied = in_parallel([partial(_copy, s3, source, item, number, part) for part in parts])

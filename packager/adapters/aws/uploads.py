@@ -5,7 +5,7 @@ same key by others are taken for our own, since the key is made of the content; 
 finds it done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ from packager.adapters.aws.s3 import CONFLICT, S3, TAKEN, TRIES
 from packager.adapters.aws.slices import Source, opened
 from packager.errors import CommandError
 from packager.publishing.digests import Part
+from packager.publishing.places import Place
 from packager.publishing.store import Item, Meter, Sent
 
 GONE: Final = "NoSuchUpload"
@@ -46,7 +47,7 @@ def _attempt(s3: S3, item: Item, source: Source) -> Sent | None:
     """None where it has to begin anew."""
     from botocore.exceptions import ClientError
 
-    number, etags = _broken_off(s3, item) or (created(s3, item), {})
+    number, etags = _broken_off(s3, item) or (created(s3, item.place, s3.kept(item)), {})
     missing = [part for part in item.digests.parts if part.number not in etags]
     left = sum(part.size for part in missing)
     source.moved(item.digests.size - left)
@@ -65,11 +66,9 @@ def _attempt(s3: S3, item: Item, source: Source) -> Sent | None:
     return Sent(item=item, present=False, sent=left, resumed=item.digests.size - left)
 
 
-def created(s3: S3, item: Item) -> str:
-    """The number of a new upload."""
-    said = s3.client.create_multipart_upload(
-        **s3.address(item.place), **s3.kept(item), ChecksumAlgorithm="SHA256"
-    )
+def created(s3: S3, place: Place, how: Mapping[str, Any]) -> str:
+    """The number of a new upload; `how` the object is to be kept."""
+    said = s3.client.create_multipart_upload(**s3.address(place), **how, ChecksumAlgorithm="SHA256")
     return str(said["UploadId"])
 
 
@@ -149,7 +148,7 @@ def _complete(s3: S3, item: Item, number: str, etags: ETags) -> None:
             s3.client.complete_multipart_upload(
                 **s3.address(item.place),
                 UploadId=number,
-                MultipartUpload={"Parts": [_part(p, etags) for p in item.digests.parts]},
+                MultipartUpload={"Parts": completed_parts(item.digests.parts, etags)},
                 MpuObjectSize=item.digests.size,
                 IfNoneMatch="*",
             )
@@ -161,12 +160,16 @@ def _complete(s3: S3, item: Item, number: str, etags: ETags) -> None:
             return
 
 
-def _part(part: Part, etags: ETags) -> Mapping[str, Any]:
-    return {
-        "PartNumber": part.number,
-        "ETag": etags[part.number],
-        "ChecksumSHA256": part.checksum,
-    }
+def completed_parts(parts: Iterable[Part], etags: ETags) -> list[Mapping[str, Any]]:
+    """What an upload is completed with."""
+    return [
+        {
+            "PartNumber": part.number,
+            "ETag": etags[part.number],
+            "ChecksumSHA256": part.checksum,
+        }
+        for part in parts
+    ]
 
 
 def _abort_others(s3: S3, item: Item) -> None:
