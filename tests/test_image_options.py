@@ -144,7 +144,7 @@ def test_packages_that_a_base_s_system_does_not_know_are_named(said: str, names:
     [
         OUT_OF_REACH,
         "Could not retrieve mirrorlist http://amazonlinux.default.amazonaws.com/2 error was\n",
-        "Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package jq\n",
+        "Temporary failure resolving 'packages.example.org'\nE: Unable to locate package jq\n",
     ],
     ids=["dnf", "yum", "apt-get"],
 )
