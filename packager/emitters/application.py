@@ -65,6 +65,25 @@ _BLOCKS: Final = {
 """Maps that Terraform has as blocks, one for an entry; and its names of key and value."""
 
 
+def image_fields(
+    images: str | Mapping[str, str] | None, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Of CreateApplication: one image for all, or by worker; with `more` of each.
+
+    UG 'Customizing an EMR Serverless image': all worker types, by these names.
+    """
+    if not images:
+        return {}
+    if isinstance(images, str):
+        return {"imageConfiguration": {"imageUri": images, **(more or {})}}
+    return {
+        "workerTypeSpecifications": {
+            worker.capitalize(): {"imageConfiguration": {"imageUri": uri, **(more or {})}}
+            for worker, uri in images.items()
+        }
+    }
+
+
 def for_cloudformation(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Properties of the resource. Raise `ConfigError` for a field it has no place for."""
     found: dict[str, Any] = _capitalised(for_cdk(fields, form="CloudFormation"))

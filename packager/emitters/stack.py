@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
+from packager.emitters.application import image_fields
 from packager.emitters.stepfunctions import definition, require_expression
 from packager.emitters.text import slug
 from packager.sparkconf import Job
@@ -113,23 +114,14 @@ def stack(job: Job) -> Stack:
 
 
 def _application(job: Job) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    return {
         "name": slug(job.name),
         "type": "SPARK",
         "releaseLabel": job.release,
         "architecture": job.architecture,
+        **image_fields(job.images),
+        **job.application_fields,
     }
-    match job.images:
-        case None:
-            pass
-        case str():
-            fields["imageConfiguration"] = {"imageUri": job.images}
-        case _:
-            fields["workerTypeSpecifications"] = {
-                worker.capitalize(): {"imageConfiguration": {"imageUri": uri}}
-                for worker, uri in job.images.items()
-            }
-    return {**fields, **job.application_fields}
 
 
 def _placed(value: Any) -> Any:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from packager.emitters.application import image_fields
 from packager.errors import ConfigError
 from packager.jobs.request import READERS as RUN_READERS
 from packager.jobs.request import disk_encryption_of, monitoring_of, run_options
@@ -215,18 +216,10 @@ def _image_fields(
     images: str | Mapping[str, str] | None,
     at_start: bool | None,  # noqa: FBT001  # as it is set
 ) -> dict[str, Any]:
-    if not images:
-        return {}
     more = {} if at_start is None else {"applicationLevelDigestResolution": at_start}
-    if isinstance(images, str):
-        return {"imageConfiguration": {"imageUri": images, **more}}
-    return {
-        "workerTypeSpecifications": {
-            # UG 'Customizing an EMR Serverless image': all worker types, by these names.
-            worker.capitalize(): {"imageConfiguration": {"imageUri": images[worker], **more}}
-            for worker in WORKERS
-        }
-    }
+    if isinstance(images, Mapping):
+        images = {worker: images[worker] for worker in WORKERS}
+    return image_fields(images, more)
 
 
 def _runtime(said: Mapping[str, Any]) -> list[dict[str, Any]]:
