@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Final
 from packaging.utils import canonicalize_name
 
 from packager.elf import ELF_MAGIC
-from packager.errors import ConfigError
 from packager.facts import (
     ArchiveFacts,
     ArchiveKind,
@@ -27,7 +26,7 @@ from packager.facts import (
     site_path,
 )
 from packager.record import SUFFIX
-from packager.recorded import find_record
+from packager.recorded import archive_at, find_record
 
 LARGEST_FILES: Final = 10
 LARGEST_RECORD_BYTES: Final = 64 << 20
@@ -147,15 +146,8 @@ def _inspection(subject: str, layers: Sequence[_Layer], scripts: Sequence[LayerS
 
 
 def _layer(path: Path, kind: ArchiveKind | None) -> _Layer:
-    try:
-        with path.open("rb") as file:
-            return read_layer(file, path.name, kind=kind)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read",
-            why=error.strerror or str(error),
-            fix="name a .tar.gz archive, or a record of packager",
-        ) from error
+    with archive_at(path) as file:
+        return read_layer(file, path.name, kind=kind)
 
 
 def read_layer(stream: BinaryIO, name: str, *, kind: ArchiveKind | None = None) -> _Layer:

@@ -1,9 +1,11 @@
 """What was packed before: records on disk, and their configuration."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from packager.entrypoints import chosen, entry_point_names
 from packager.errors import ConfigError
@@ -136,6 +138,20 @@ def require_recorded(found: Found, artifact: Artifact, sha256: str) -> None:
             why=f"its SHA-256 is {sha256}, the record's {artifact.sha256}",
             fix="make it again: packager pack",
         )
+
+
+@contextlib.contextmanager
+def archive_at(path: Path) -> Iterator[BinaryIO]:
+    """An archive that a user named. Raise `ConfigError` where it can not be read."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can not be read",
+            why=error.strerror or str(error),
+            fix="name a .tar.gz archive, or a record of packager",
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from packager.ports import CleanRoom, RoomArchive
 from packager.record import SUFFIX, Artifact
 from packager.recorded import (
     Found,
+    archive_at,
     found_at,
     no_record_in,
     recorded_file,
@@ -50,15 +51,8 @@ def recorded_archive(found: Found, artifact: Artifact) -> RoomArchive:
 
 
 def read_facts(path: Path, kind: ArchiveKind | None = None) -> ArchiveFacts:
-    try:
-        with path.open("rb") as file:
-            return read_archive(file, name=path.name, kind=kind)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can not be read",
-            why=error.strerror or str(error),
-            fix="name a .tar.gz archive, or a record of packager",
-        ) from error
+    with archive_at(path) as file:
+        return read_archive(file, name=path.name, kind=kind)
 
 
 def reports_on(
