@@ -36,6 +36,7 @@ from packager.tarball import (
     FILE_MODE,
     QUICK_LEVEL,
     Content,
+    Part,
     Plan,
     Span,
     Stored,
@@ -57,8 +58,6 @@ MADE: Final = "made"
 
 SEEN: Final = "seen"
 """And what there was to see in the files of one."""
-
-Part = tuple[Plan, BinaryIO | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +150,7 @@ def write_layer(
             yield part.plan, None
         for wheel in layer.wheels:
             note_wheel(wheel)
-            with _opened(wheel.wheel) as file:
-                yield wheel.plan, file
-                _require_unchanged(wheel.wheel, file)
+            yield wheel.plan, partial(_opened, wheel.wheel)
 
     known = _made_before(layer, store)
     earlier = (_path(layer, out, known), known) if known else None
@@ -213,11 +210,16 @@ def _content(member: Span | Stored, file: BinaryIO) -> bytes:
     return isal_zlib.decompress(data, -15) if member.size else b""
 
 
-def _opened(wheel: StoredWheel) -> BinaryIO:
+@contextlib.contextmanager
+def _opened(wheel: StoredWheel) -> Iterator[BinaryIO]:
+    """The wheel's file. Raise `CommandError` if it is gone, or has changed when all is read."""
     try:
-        return wheel.path.open("rb")
+        file = wheel.path.open("rb")
     except OSError as error:
         raise gone(wheel, error) from error
+    with file:
+        yield file
+        _require_unchanged(wheel, file)
 
 
 def _require_unchanged(wheel: StoredWheel, file: BinaryIO) -> None:

@@ -19,7 +19,8 @@ import struct
 import threading
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
@@ -27,6 +28,7 @@ import deflate
 
 from packager.errors import CommandError
 from packager.headers import BLOCK, GZIP_HEADER, header_member, tar_header
+from packager.splicing import Splicer
 
 END_OF_ARCHIVE: Final = bytes(2 * BLOCK)
 """POSIX: an archive ends with two blocks of zeros."""
@@ -43,16 +45,6 @@ thirds of the time of level 6 (measured 2026-11-20: 522 MB become 172.1 MB; the 
 
 CHUNK: Final = 1 << 20
 """What is compressed goes in pieces of this size, which bounds memory."""
-
-BATCH: Final = 4 << 20
-"""Bytes read, written and digested at once."""
-
-TOGETHER: Final = 128 << 10
-NEAR: Final = 4 << 10
-"""Bytes between two files of a wheel that are read along: its local headers lie there."""
-
-IOV_MAX: Final = 1024
-"""The least that Linux and macOS take in one `writev`."""
 
 FILE_MODE: Final = 0o644
 EXECUTABLE_MODE: Final = 0o755
@@ -235,10 +227,14 @@ class Written:
     size: int
 
 
+Opening = Callable[[], AbstractContextManager[BinaryIO]]
+"""Opens the file that a plan's spans are in; what it raises at the end stops the writing."""
+
+Part = tuple[Plan, Opening | None]
+
+
 def write(
-    parts: Iterable[tuple[Plan, BinaryIO | None]],
-    out: BinaryIO,
-    grown: Callable[[int], None] | None = None,
+    parts: Iterable[Part], out: BinaryIO, grown: Callable[[int], None] | None = None
 ) -> Written:
     """Write the plans, each with the file its spans are in, and the end of the archive.
 
@@ -249,139 +245,86 @@ def write(
     lazy) from waiting for each other. The digest reads the file again: the pieces are many and
     small, and for each of them it would have to wait for its turn in the interpreter.
     """
-    batches: queue.Queue[list[memoryview] | BaseException | None] = queue.Queue(maxsize=4)
+    planned: queue.Queue[Part | BaseException | None] = queue.Queue(maxsize=4)
     sizes: queue.Queue[int] = queue.Queue()
     digest = hashlib.sha256()
     digested: list[int | BaseException] = []
     stopped = threading.Event()
 
-    def read() -> None:
+    def plan_all() -> None:
         try:
-            for batch in _batches(parts):
-                batches.put(batch)
+            for part in itertools.chain(parts, [(end(), None)]):
+                planned.put(part)
                 if stopped.is_set():
                     return
-            batches.put(None)
+            planned.put(None)
         except BaseException as error:  # noqa: BLE001  # raised again where the writer waits
-            batches.put(error)
+            planned.put(error)
 
     def digest_all() -> None:
         position = 0
+        buffer = memoryview(bytearray(CHUNK))
         try:
             while end_ := sizes.get():
                 while position < end_:
-                    data = os.pread(out.fileno(), min(CHUNK, end_ - position), position)
-                    if not data:
+                    size = os.preadv(out.fileno(), [buffer[: end_ - position]], position)
+                    if not size:
                         return  # somebody cut it off
-                    digest.update(data)
-                    position += len(data)
+                    digest.update(buffer[:size])
+                    position += size
             digested.append(position)
         except BaseException as error:  # noqa: BLE001  # raised again when all is written
             digested.append(error)
 
-    reader = threading.Thread(target=read, name="reader", daemon=True)
+    def told(size: int) -> None:
+        sizes.put(size)
+        if grown is not None:
+            grown(size)
+
+    planner = threading.Thread(target=plan_all, name="planner", daemon=True)
     hasher = threading.Thread(target=digest_all, name="sha256", daemon=True)
-    reader.start()
+    planner.start()
     hasher.start()
-    size = 0
+    splicer = Splicer(out, told)
     try:
-        while (batch := batches.get()) is not None:
-            if isinstance(batch, BaseException):
-                raise batch
-            size += _write_all(out.fileno(), batch)
-            sizes.put(size)
-            if grown is not None:
-                grown(size)
+        while (part := planned.get()) is not None:
+            if isinstance(part, BaseException):
+                raise part
+            _write_part(*part, splicer)
     finally:
         stopped.set()
-        while reader.is_alive():
-            _drain(batches)
-            reader.join(0.01)
+        while planner.is_alive():
+            _drain(planned)
+            planner.join(0.01)
         sizes.put(0)
         hasher.join()
     if digested and isinstance(digested[0], BaseException):
         raise digested[0]
-    if digested != [size]:
+    if digested != [splicer.size]:
         raise CommandError(
             "the archive became shorter while it was written",
             why="something else changed it",
             fix="find out what, and run this again",
         )
-    return Written(sha256=digest.hexdigest(), size=size)
+    return Written(sha256=digest.hexdigest(), size=splicer.size)
 
 
-def _drain(batches: "queue.Queue[list[memoryview] | BaseException | None]") -> None:
-    with contextlib.suppress(queue.Empty):  # only there so that a waiting reader can end
+def _drain(planned: "queue.Queue[Part | BaseException | None]") -> None:
+    with contextlib.suppress(queue.Empty):  # only there so that a waiting planner can end
         while True:
-            batches.get_nowait()
+            planned.get_nowait()
 
 
-def _write_all(out: int, batch: list[memoryview]) -> int:
-    size = sum(map(len, batch))
-    for start in range(0, len(batch), IOV_MAX):
-        pieces = batch[start : start + IOV_MAX]
-        left = sum(map(len, pieces)) - os.writev(out, pieces)
-        if left:  # a short write: a signal, or a file system that takes less at once
-            rest = memoryview(b"".join(pieces))[-left:]
-            while rest:
-                rest = rest[os.write(out, rest) :]
-    return size
-
-
-def _batches(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[list[memoryview]]:
-    batch: list[memoryview] = []
-    waiting = 0
-    for piece in _pieces(parts):
-        batch.append(piece)
-        waiting += len(piece)
-        if waiting >= BATCH:
-            yield batch
-            batch, waiting = [], 0
-    yield batch
-
-
-def _pieces(parts: Iterable[tuple[Plan, BinaryIO | None]]) -> Iterator[memoryview]:
-    for plan_, source in itertools.chain(parts, [(end(), None)]):
-        literals = memoryview(plan_.literals)
-        position = 0
-        for start, stop in _runs(plan_.steps):
-            lengths, offsets = plan_.steps[start:stop:3], plan_.steps[start + 1 : stop : 3]
-            sizes = plan_.steps[start + 2 : stop : 3]
-            if len(sizes) == 1:
-                yield literals[position : position + lengths[0]]
-                position += lengths[0]
-                for begin in range(0, sizes[0], BATCH):
-                    yield _read(source, offsets[0] + begin, min(BATCH, sizes[0] - begin))
-                continue
-            first = offsets[0]
-            data = _read(source, first, offsets[-1] + sizes[-1] - first)
-            for literal, offset, size in zip(lengths, offsets, sizes, strict=True):
-                yield literals[position : position + literal]
-                position += literal
-                yield data[offset - first : offset - first + size]
-
-
-def _runs(steps: "array[int]") -> Iterator[tuple[int, int]]:
-    """Where steps begin and end whose spans lie so close that they are read at once."""
-    start, end_ = 0, -1
-    for at in range(0, len(steps), 3):
-        offset, size = steps[at + 1], steps[at + 2]
-        if at > start and not (
-            0 <= offset - end_ <= NEAR and offset + size - steps[start + 1] <= TOGETHER
-        ):
-            yield start, at
-            start = at
-        end_ = offset + size
-    if len(steps):
-        yield start, len(steps)
-
-
-def _read(source: BinaryIO | None, offset: int, size: int) -> memoryview:
-    data = b"" if source is None else os.pread(source.fileno(), size, offset)
-    if len(data) != size:
-        raise CommandError(
-            f"{getattr(source, 'name', source)} is shorter than it was when verified",
-            why="something else changed it",
-            fix="delete it and run this again",
-        )
-    return memoryview(data)
+def _write_part(plan_: Plan, opening: Opening | None, splicer: Splicer) -> None:
+    literals = memoryview(plan_.literals)
+    if opening is None:
+        splicer.add(literals)
+        splicer.flush()
+        return
+    position = 0
+    with opening() as file, splicer.reading(file) as copy:
+        numbers = iter(plan_.steps)
+        for length, offset, size in zip(numbers, numbers, numbers, strict=True):
+            splicer.add(literals[position : position + length])
+            copy(offset, size)
+            position += length

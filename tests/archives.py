@@ -1,5 +1,6 @@
 """Small archives and ELF files made by hand, a target to judge them by, and ways to spoil them."""
 
+import contextlib
 import gzip
 import io
 import itertools
@@ -8,9 +9,11 @@ import struct
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from packager.facts import ArchiveFacts, ArchiveKind, read_archive
 from packager.releases import Interpreter, Release
+from packager.tarball import Opening
 from packager.target import ARCHES, Target
 
 RELEASE = Release(
@@ -34,6 +37,11 @@ TARGET = Target(release=RELEASE, arch=ARCHES["amd64"], python="3.11")
 ELF_MACHINES = {"EM_386": 3, "EM_X86_64": 62, "EM_AARCH64": 183, "EM_CUDA": 190}
 DT = {"NEEDED": 1, "STRTAB": 5, "STRSZ": 10, "SONAME": 14, "RUNPATH": 29, "VERNEED": 0x6FFFFFFE}
 DT_VERNEEDNUM = 0x6FFFFFFF
+
+
+def held(file: BinaryIO) -> Opening:
+    """For a plan's spans that are in a file which is open, and stays so."""
+    return lambda: contextlib.nullcontext(file)
 
 
 def elf(

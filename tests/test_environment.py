@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
@@ -29,7 +29,7 @@ from packager.tarball import (
     EXECUTABLE_MODE,
     FILE_MODE,
     Content,
-    Plan,
+    Part,
     Span,
     Stored,
     Symlink,
@@ -39,7 +39,7 @@ from packager.tarball import (
 )
 from packager.target import ARCHES, Target
 from packager.wheels import Layout, installed, read_wheel
-from tests.archives import SITE, TARGET
+from tests.archives import SITE, TARGET, held
 from tests.index import make_wheel
 
 CONFIG = b"home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n"
@@ -190,11 +190,11 @@ class Unpacked:
 
 def unpack(members: Iterable[TarMember], wheels: Iterable[Path], layout: Layout, to: Path) -> None:
     archive = to.with_suffix(".tar.gz")
+    parts: list[Part] = [(plan(members), None)]
     with archive.open("w+b") as out, contextlib.ExitStack() as stack:
-        parts: list[tuple[Plan, BinaryIO | None]] = [(plan(members), None)]
         for path in wheels:
             file = stack.enter_context(path.open("rb"))
-            parts.append((plan(installed(read_wheel(file, path.name), file, layout)), file))
+            parts.append((plan(installed(read_wheel(file, path.name), file, layout)), held(file)))
         write(parts, out)
     with tarfile.open(archive) as tar:
         tar.extractall(to, filter="fully_trusted")  # noqa: S202  # its link to Python leads out

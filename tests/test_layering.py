@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from packager.errors import ConfigError
 from packager.imagebuild.layering import ImageLayer, write_layer
 from packager.tarball import Content, Span, Symlink, TarMember, plan, write
+from tests.archives import held
 
 PREFIX = "opt/packager/environment/"
 
@@ -98,7 +99,7 @@ def test_what_is_compressed_is_copied(tmp_path: Path) -> None:
     )
     path = tmp_path / "archive.tar.gz"
     with path.open("w+b") as out, source.open("rb") as file:
-        write([(plan([span, span._replace(path="n/m.py")]), file)], out)
+        write([(plan([span, span._replace(path="n/m.py")]), held(file))], out)
     _, data = layered(path)
     assert data.count(deflated) == 2
     assert listing(gzip.decompress(data))[f"{PREFIX}n/m.py"][2] == text

@@ -29,7 +29,7 @@ from packager.errors import ConfigError, ExitCode
 from packager.lockfiles import Pin
 from packager.tarball import EXECUTABLE_MODE, FILE_MODE, Content, Span, Stored, plan, write
 from packager.wheels import INFLATE_CHUNK, Layout, inflate, installed, read_wheel
-from tests.archives import SITE, TARGET
+from tests.archives import SITE, TARGET, held
 from tests.index import make_wheel
 
 ENVIRONMENT = environment_layout(TARGET)
@@ -81,7 +81,7 @@ def tree(path: Path, layout: Layout = ENVIRONMENT) -> dict[str, File]:
     """The files of the wheel as they are after packing and unpacking."""
     with path.open("rb") as file, (path.parent / "out.tar.gz").open("w+b") as out:
         wheel = read_wheel(file, path.name)
-        write([(plan(installed(wheel, file, layout)), file)], out)
+        write([(plan(installed(wheel, file, layout)), held(file))], out)
         out.seek(0)
         with tarfile.open(fileobj=out, mode="r:gz") as tar:
             return {m.name: File(mode=m.mode, data=_data(tar, m)) for m in tar}

@@ -9,6 +9,7 @@ A layer is known by two digests: of the file, and of the tar in it (OCI image-sp
 config.md). Both are taken while it is written.
 """
 
+import contextlib
 import hashlib
 import queue
 import tarfile
@@ -61,7 +62,8 @@ def write_layer(archive: Path, prefix: str, out: BinaryIO, *, name: str) -> Imag
     digest = _Digest()
     try:
         with archive.open("rb") as file:
-            written = write(((plan, file) for plan in _plans(file, prefix, digest)), out)
+            plans = _plans(file, prefix, digest)
+            written = write(((plan, lambda: contextlib.nullcontext(file)) for plan in plans), out)
     except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub names an instance
         raise _unreadable(archive, error) from error
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:

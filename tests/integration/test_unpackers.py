@@ -27,6 +27,7 @@ from packager.tarball import (
     write,
 )
 from packager.wheels import installed, read_wheel
+from tests.archives import held
 from tests.index import Index, make_wheel
 from tests.integration.test_pack import make_project
 
@@ -79,7 +80,8 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
     path = folder / "hard.tar.gz"
     with wheel.open("rb") as file, (folder / "raw").open("rb") as raw, path.open("w+b") as out:
         members = [*installed(read_wheel(file, wheel.name), file, APP_LAYOUT)]
-        write([(plan(own), None), (plan(members), file), (plan([stored]), raw)], out)
+        parts = [(plan(own), None), (plan(members), held(file)), (plan([stored]), held(raw))]
+        write(parts, out)
     expected: dict[str, tuple[int | str, bytes]] = {
         name: (0o755 if name == "bin/run" else 0o644, data) for name, data in FILES.items()
     }
@@ -274,8 +276,8 @@ from packager.tarball import plan, write
 folder = Path(sys.argv[1])
 store = Store(root=folder / "store", fetcher=Fetcher(), say=print)
 part = store.installed(store.admit(folder / "large-1.0-py3-none-any.whl"), APP_LAYOUT)
-with part.wheel.path.open("rb") as file, (folder / "out.tar.gz").open("w+b") as out:
-    write([(plan(part.members), file)], out)
+with (folder / "out.tar.gz").open("w+b") as out:
+    write([(plan(part.members), lambda: part.wheel.path.open("rb"))], out)
 status = Path("/proc/self/status")
 if status.exists():
     # `ru_maxrss` would count what the parent had when it forked.
