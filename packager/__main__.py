@@ -47,6 +47,8 @@ def _run() -> int:
         code: int = app(standalone_mode=False)
     except TyperException as error:
         raise _usage(error) from error
+    finally:
+        gc.freeze()  # else all there is would be looked through before the process may end
     if code == ExitCode.INTERRUPTED:  # typer has turned the interrupt into this
         raise KeyboardInterrupt
     return code
