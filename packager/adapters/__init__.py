@@ -5,12 +5,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager.ports import CleanRoom, Ports
+from packager.adapters.late import late
+from packager.ports import (
+    ByteCompiler,
+    CleanRoom,
+    EnvironmentBuilder,
+    Ports,
+    Pythons,
+    SymbolStripper,
+)
 
 if TYPE_CHECKING:
+    from packager.adapters.builder import BackendBuilder
     from packager.adapters.fetch import Fetcher
     from packager.adapters.imagemaker import ImageMaker
     from packager.adapters.imagesources.chosen import ChosenImages
+    from packager.adapters.room import EngineRoom
     from packager.imagetrial import ImageTrial
     from packager.layershelf import Shelf
     from packager.settings import Settings
@@ -23,36 +33,63 @@ def connect(
     from uv import find_uv_bin
 
     from packager.adapters import process
-    from packager.adapters.builder import BackendBuilder
-    from packager.adapters.buildkit import BuildKit
-    from packager.adapters.bytecompiler import HostByteCompiler
-    from packager.adapters.pythons import UvPythons
-    from packager.adapters.room import EngineRoom
     from packager.adapters.store import Store
-    from packager.adapters.symbols import StoreStripper
     from packager.adapters.uv import Uv
     from packager.adapters.worktree import commit_of
 
     fetcher = _fetcher(root, env)
     store = Store(root=store_root(cache_dir), fetcher=fetcher, say=say)
+    uv = find_uv_bin()
 
-    room = EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
+    @late
+    def builder() -> "BackendBuilder":
+        from packager.adapters.builder import BackendBuilder
+
+        return BackendBuilder(store=store, env=env, say=say)
+
+    @late
+    def docker() -> EnvironmentBuilder:
+        from packager.adapters.buildkit import BuildKit
+
+        return BuildKit(root=root, builder=builder, env=env)
+
+    @late
+    def pythons() -> Pythons:
+        from packager.adapters.pythons import UvPythons
+
+        return UvPythons(env=env, binary=uv, root=root, store=store, say=say)
+
+    @late
+    def byte_compiler() -> ByteCompiler:
+        from packager.adapters.bytecompiler import HostByteCompiler
+
+        return HostByteCompiler(env=env, binary=uv, store=store, say=say)
+
+    @late
+    def symbols() -> SymbolStripper:
+        from packager.adapters.symbols import StoreStripper
+
+        return StoreStripper(store=store)
+
+    @late
+    def room() -> "EngineRoom":
+        from packager.adapters.room import EngineRoom
+
+        return EngineRoom(env=env, say=say, recall=store.recall, remember=store.remember)
 
     def stop() -> None:
         fetcher.stop()
         process.end_all()
         room.stop()
 
-    uv = find_uv_bin()
-    builder = BackendBuilder(store=store, env=env, say=say)
     return Ports(
         resolver=Uv(env=env, binary=uv),
         store=store,
         builder=builder,
-        docker=BuildKit(root=root, builder=builder, env=env),
-        pythons=UvPythons(env=env, binary=uv, root=root, store=store, say=say),
-        byte_compiler=HostByteCompiler(env=env, binary=uv, store=store, say=say),
-        symbols=StoreStripper(store=store),
+        docker=docker,
+        pythons=pythons,
+        byte_compiler=byte_compiler,
+        symbols=symbols,
         stop=stop,
         commit=lambda folder: commit_of(folder, env),
         room=room,
