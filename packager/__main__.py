@@ -38,6 +38,9 @@ def main() -> None:
 def _run() -> int:
     # What is imported stays: to look for garbage in it takes a tenth of a short command's time.
     gc.set_threshold(200_000)
+    # Threads here wait for the kernel, and then for no more than a word with the interpreter: at
+    # its usual 5 ms, one that makes plans held up those that write and digest.
+    sys.setswitchinterval(0.0002)
     # Imported here, where an interrupt is told as one: it takes half of many a command's time.
     from typer.exceptions import TyperException
 

@@ -28,10 +28,13 @@ import deflate
 
 from packager.errors import CommandError
 from packager.headers import BLOCK, GZIP_HEADER, header_member, tar_header
-from packager.splicing import Splicer
+from packager.splicing import BATCH, Splicer
 
 END_OF_ARCHIVE: Final = bytes(2 * BLOCK)
 """POSIX: an archive ends with two blocks of zeros."""
+
+AHEAD: Final = 16
+"""Plans made in advance, each of a few megabytes at most; they differ a thousandfold in time."""
 
 STORED_BLOCK: Final = 65_535
 """RFC 1951, section 3.2.4: the most that one stored block holds."""
@@ -245,7 +248,7 @@ def write(
     lazy) from waiting for each other. The digest reads the file again: the pieces are many and
     small, and for each of them it would have to wait for its turn in the interpreter.
     """
-    planned: queue.Queue[Part | BaseException | None] = queue.Queue(maxsize=4)
+    planned: queue.Queue[Part | BaseException | None] = queue.Queue(maxsize=AHEAD)
     sizes: queue.Queue[int] = queue.Queue()
     digest = hashlib.sha256()
     digested: list[int | BaseException] = []
@@ -263,7 +266,7 @@ def write(
 
     def digest_all() -> None:
         position = 0
-        buffer = memoryview(bytearray(CHUNK))
+        buffer = memoryview(bytearray(BATCH))
         try:
             while end_ := sizes.get():
                 while position < end_:

@@ -3,9 +3,11 @@
     python -m tests.bench [--runs N] [--only TEXT] [--work DIR] [--wheels DIR] [--network]
                           [--markdown] [--curve]
 
-Every round runs every row once, so that the noise of the machine hits all alike, and no run is left
-out. Wheels, environments and warm caches are made before anything is timed, and what a row reads is
-in memory when it begins.
+Every round runs every row, so that the noise of the machine hits all alike, and no run is left out.
+A row runs twice and the second counts: the memory that is free then was in use just now. What hosts
+took back from an idle machine they give out slowly, page by page, to whoever writes next. Wheels,
+environments and warm caches are made before anything is timed, and what a row reads is in memory
+when it begins.
 """
 
 import argparse
@@ -124,6 +126,14 @@ def _shell(command: str) -> list[str]:
     return ["sh", "-ec", command]
 
 
+def _once(row: Row) -> tuple[float, int]:
+    subprocess.run(_shell(row.before), check=True, stdout=subprocess.DEVNULL)
+    os.sync()  # else a row pays for what the one before it wrote
+    if row.reads:
+        subprocess.run(_shell(f"find {row.reads} -type f -exec cat {{}} + > /dev/null"), check=True)
+    return measure(_shell(row.command))
+
+
 def _run(rows: Sequence[Row], runs: int) -> tuple[Result, ...]:
     samples: dict[str, list[tuple[float, int]]] = {row.key: [] for row in rows}
     sizes: dict[str, int] = {}
@@ -131,13 +141,8 @@ def _run(rows: Sequence[Row], runs: int) -> tuple[Result, ...]:
         for row in rows:
             if row.missing:
                 continue
-            subprocess.run(_shell(row.before), check=True, stdout=subprocess.DEVNULL)
-            os.sync()  # else a row pays for what the one before it wrote
-            if row.reads:
-                subprocess.run(
-                    _shell(f"find {row.reads} -type f -exec cat {{}} + > /dev/null"), check=True
-                )
-            samples[row.key].append(measure(_shell(row.command)))
+            _once(row)
+            samples[row.key].append(_once(row))
             if row.archive:
                 (made,) = Path().glob(row.archive)
                 sizes[row.key] = made.stat().st_size
