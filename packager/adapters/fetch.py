@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # most packs find every wheel in the store and need no client
 
     from packager.adapters.connections import Sockets
 
-CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 16
 SLOWEST: Final = 1000
 """Bytes in a second: what is slower does not end."""
 PROGRESS: Final = 1 << 16
