@@ -4,15 +4,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from packager.dockerbuild import Recipe
 from packager.errors import ConfigError, PackagerError
 from packager.lockfiles import Selection, Source
 from packager.ports import Ports, StoredWheel, ToCompile
 from packager.project import Project
 from packager.settings import Settings
 from packager.target import Target
+
+if TYPE_CHECKING:
+    from packager.dockerbuild import Recipe
 
 SYSTEMS: Final = {
     "AL2": "public.ecr.aws/amazonlinux/amazonlinux:2",
@@ -28,7 +30,7 @@ class Compiled:
     selection: Selection
     """Without what is no longer missing."""
     wheels: tuple[StoredWheel, ...] = ()
-    recipe: Recipe | None = None
+    recipe: "Recipe | None" = None
     """None where Docker had no part."""
     refused: str = ""
     """Why it could not have one."""
@@ -48,7 +50,7 @@ def default_base_image(target: Target) -> str:
     )
 
 
-def recipe_for(target: Target, project: Project, settings: Settings, ports: Ports) -> Recipe:
+def recipe_for(target: Target, project: Project, settings: Settings, ports: Ports) -> "Recipe":
     """How Docker builds for the target. Raise as `EnvironmentBuilder.recipe` does."""
     dockerfile = None if settings.dockerfile is None else project.root / settings.dockerfile
     return ports.docker.recipe(
@@ -85,7 +87,7 @@ def compile_missing(
     return Compiled(selection=replace(selection, missing=()), wheels=wheels, recipe=recipe)
 
 
-def compile_app(project: Project, key: str | None, recipe: Recipe, ports: Ports) -> StoredWheel:
+def compile_app(project: Project, key: str | None, recipe: "Recipe", ports: Ports) -> StoredWheel:
     """The project's own wheel, where it is one for each target."""
     source = Source(name=project.name, version=None, location=str(project.root), sha256=None)
     (wheel,) = ports.docker.compiled([ToCompile(source=source, key=key)], recipe)

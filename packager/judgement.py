@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from packager.checks import check_archives
-from packager.checks.room import check_room
-from packager.cleanroom import RoomFacts
 from packager.errors import ConfigError, PackagerError, ToolError
 from packager.facts import ArchiveFacts
 from packager.findings import Report, joined, waive
@@ -13,6 +12,9 @@ from packager.ports import CleanRoom, RoomArchive
 from packager.record import RecordedRoom
 from packager.settings import Settings
 from packager.target import Target
+
+if TYPE_CHECKING:
+    from packager.cleanroom import RoomFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ def judge(
     facts = _tried_out(archives, target, settings, room, say)
     if facts is None:
         return Judgement(report=report, room=None)
+    from packager.checks.room import check_room  # with all that is known of clean rooms
+
     return Judgement(
         report=waive(joined(read, check_room(facts)), settings.waivers),
         room=RecordedRoom(
@@ -66,7 +70,7 @@ def _tried_out(
     settings: Settings,
     room: CleanRoom,
     say: Callable[[str], None],
-) -> RoomFacts | None:
+) -> "RoomFacts | None":
     required = settings.clean_room == "require"
     pull = required and not settings.offline
     try:

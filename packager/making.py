@@ -10,7 +10,6 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from packager import __version__
-from packager.bytecode import with_byte_code
 from packager.entrypoints import EntryPoint
 from packager.environment import (
     APP_LAYOUT,
@@ -37,7 +36,6 @@ from packager.record import (
 )
 from packager.sbom import sbom_name, sbom_text
 from packager.settings import Settings
-from packager.slimming import slimmed
 from packager.standalone import start_members
 from packager.tarball import TarMember
 from packager.target import Target
@@ -89,8 +87,12 @@ def make(work: Work, target: Target, wheels: tuple[StoredWheel, ...], needs: Nee
     layers = tuple(_layers(replace(work, say=say), target, wheels, needs))
     slim = () if tree else settings.slim
     if slim:
+        from packager.slimming import slimmed
+
         layers = tuple(slimmed(layer, slim, work.ports.symbols) for layer in layers)
     if settings.byte_code:
+        from packager.bytecode import with_byte_code
+
         compiler = work.ports.byte_compiler
         layers = tuple(with_byte_code(layer, target.python, compiler) for layer in layers)
     record = Record(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 from packager.compiling import compile_app, compile_missing, own_sources, recipe_for
-from packager.dockerbuild import Recipe
 from packager.errors import CommandError, ConfigError, PackagerError
 from packager.layers import File
 from packager.lockfiles import Missing, Selection, Source
@@ -22,6 +21,7 @@ from packager.sourcetree import app_files, source_digest
 from packager.target import Target
 
 if TYPE_CHECKING:
+    from packager.dockerbuild import Recipe
     from packager.trees import Tree
 
 
@@ -48,7 +48,7 @@ class Needs:
     """Of the environment that is packed as it is, instead of wheels."""
     python: BundledPython | None = None
     """None where the release has the target's Python."""
-    recipe: Recipe | None = None
+    recipe: "Recipe | None" = None
     """Where Docker has a part."""
     refused: str = ""
     """Why it has none, though it could have helped."""
@@ -136,7 +136,7 @@ def with_sources_built(  # noqa: PLR0917  # in the order in which a pack comes t
 
 def _recipe_for_app(
     refused: PackagerError, target: Target, project: Project, settings: Settings, ports: Ports
-) -> Recipe:
+) -> "Recipe":
     try:
         return recipe_for(target, project, settings, ports)
     except PackagerError as error:

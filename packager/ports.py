@@ -3,16 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from packager.cleanroom import RoomFacts
-from packager.dockerbuild import Recipe
 from packager.errors import CommandError
 from packager.facts import Observation
 from packager.lockfiles import Pin, Source
 from packager.tarball import Plan, TarMember, Written, plan
 from packager.target import Target
 from packager.wheels import Layout
+
+if TYPE_CHECKING:  # most packs have to do with neither
+    from packager.cleanroom import RoomFacts
+    from packager.dockerbuild import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,23 +218,23 @@ class EnvironmentBuilder(Protocol):
         dockerfile: Path | None,
         build_packages: Sequence[str],
         fresh: bool,
-    ) -> Recipe:
+    ) -> "Recipe":
         """How to build for the target, with the digest that the base image has now.
 
         Raise `ToolError` where no engine is there that can, `ConfigError` for a base image or a
         Dockerfile that does not serve.
         """
 
-    def compiled(self, sources: Sequence[ToCompile], recipe: Recipe) -> tuple[StoredWheel, ...]:
+    def compiled(self, sources: Sequence[ToCompile], recipe: "Recipe") -> tuple[StoredWheel, ...]:
         """A wheel of each source, recalled where it was compiled by the same recipe before.
 
         Raise `CommandError` with the end of the failed step's output.
         """
 
-    def environment(self, wheels: Sequence[StoredWheel], recipe: Recipe) -> InstalledWheel:
+    def environment(self, wheels: Sequence[StoredWheel], recipe: "Recipe") -> InstalledWheel:
         """The wheels installed and relocated in Docker, as one part of a layer; recalled."""
 
-    def python(self, recipe: Recipe) -> BundledPython:
+    def python(self, recipe: "Recipe") -> BundledPython:
         """The target's Python of the base image, made to run anywhere; recalled."""
 
 
@@ -271,7 +273,7 @@ class CleanRoom(Protocol):
 
     def try_out(
         self, archives: Sequence[RoomArchive], target: Target, *, image: str, pull: bool
-    ) -> RoomFacts:
+    ) -> "RoomFacts":
         """Unpack them as a job would, import all, run a Spark job; or recall how that went.
 
         Raise `ToolError` where there is no engine that can do it, `ConfigError` for an image that
