@@ -95,15 +95,18 @@ def without_repetitions(
 
     `taken` are paths that no wheel may have, for they are ours or the project's own.
     """
-    seen: dict[str, tuple[str, int, int]] = dict.fromkeys(taken, ("the project", -1, -1))
+    owners = dict.fromkeys(taken, "the project")
+    firsts: dict[str, TarMember] = {}
     for wheel in sorted(wheels, key=lambda w: w.filename):
         part = store.installed(wheel, layout)
-        again = {member.path for member in part.members if member.path in seen}
-        for member in part.members:
-            content = crc_and_size(member)
-            owner, *known = seen.setdefault(member.path, (wheel.filename, *content))
-            if member.path in again and known != [*content]:
-                say(f"{member.path}: kept that of {owner}, {wheel.filename} has another")
+        own = {member.path: member for member in part.members}
+        again = own.keys() & owners.keys()
+        for path in sorted(again):
+            other, first = own.pop(path), firsts.get(path)
+            if first is None or crc_and_size(other) != crc_and_size(first):
+                say(f"{path}: kept that of {owners[path]}, {wheel.filename} has another")
+        firsts |= own
+        owners |= dict.fromkeys(own, wheel.filename)
         yield (
             part
             if not again

@@ -144,23 +144,25 @@ def plan(members: Iterable[TarMember], level: int = LEVEL) -> Plan:
         written = len(literals)
 
     for member in members:
+        if isinstance(member, Span):  # nearly all, which `match` would take apart one by one
+            path, mode, size, crc, offset, length = member
+            between = None
+            if size and not pending:
+                between = header_member(padding, path, size=size, mode=mode)
+            if between is not None:
+                literals += between
+            else:
+                pending += bytes(padding) + tar_header(path, size=size, mode=mode)
+                padding = 0
+                if not size:
+                    continue
+                flush()
+            literals += GZIP_HEADER
+            copy(offset, length)
+            literals += _CRC_AND_SIZE(crc, size & 0xFFFFFFFF)
+            padding = -size % BLOCK
+            continue
         match member:
-            case Span(path, mode, size, crc, offset, length):
-                between = None
-                if size and not pending:
-                    between = header_member(padding, path, size=size, mode=mode)
-                if between is not None:
-                    literals += between
-                else:
-                    pending += bytes(padding) + tar_header(path, size=size, mode=mode)
-                    padding = 0
-                    if not size:
-                        continue
-                    flush()
-                literals += GZIP_HEADER
-                copy(offset, length)
-                literals += _CRC_AND_SIZE(crc, size & 0xFFFFFFFF)
-                padding = -size % BLOCK
             case Symlink():
                 pending += bytes(padding) + tar_header(member.path, link=member.link)
                 padding = 0
