@@ -31,6 +31,7 @@ LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 ENCRYPTED: Final = 0x1
 SYMLINK_TYPE: Final = 0o120000
 INFLATE_CHUNK: Final = 1 << 17
+"""Bytes that come out at once: memory that the next chunk finds again, as larger ones do not."""
 LARGEST_TEXT: Final = 64 << 20
 """No `RECORD` or script is longer, and a compressed one that is would fill the memory."""
 

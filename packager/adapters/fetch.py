@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # most packs find every wheel in the store and need no client
     from packager.adapters.connections import Sockets
 
 CHUNK: Final = 1 << 16
+"""Bytes asked for at once. TLS brings 16 kB, and much more room would be new memory each time."""
 SLOWEST: Final = 1000
 """Bytes in a second: what is slower does not end."""
 PROGRESS: Final = 1 << 16
