@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from packager.errors import ConfigError
-from packager.imagebuild.layering import ImageLayer, write_layer
+from packager.imagebuild.layering import STEPS_AT_ONCE, ImageLayer, write_layer
 from packager.tarball import Content, Span, Symlink, TarMember, plan, write
 from tests.archives import held
 
@@ -103,6 +103,31 @@ def test_what_is_compressed_is_copied(tmp_path: Path) -> None:
     _, data = layered(path)
     assert data.count(deflated) == 2
     assert listing(gzip.decompress(data))[f"{PREFIX}n/m.py"][2] == text
+
+
+def test_files_of_many_plans_come_out_in_order(tmp_path: Path) -> None:
+    deflated = [zlib.compress(b"%d" % number, 6, -15) for number in range(STEPS_AT_ONCE)]
+    source = tmp_path / "wheel"
+    source.write_bytes(b"".join(deflated))
+    spans = [
+        Span(
+            path=f"{number:05}",
+            mode=0o644,
+            size=len(b"%d" % number),
+            crc=zlib.crc32(b"%d" % number),
+            offset=sum(map(len, deflated[:number])),
+            length=len(data),
+        )
+        for number, data in enumerate(deflated)
+    ]
+    path = tmp_path / "archive.tar.gz"
+    with path.open("w+b") as out, source.open("rb") as file:
+        write([(plan(spans), held(file))], out)
+    _, data = layered(path)
+    files = {n: v[2] for n, v in listing(gzip.decompress(data)).items() if v[0] == tarfile.REGTYPE}
+    assert list(files.items()) == [
+        (f"{PREFIX}{number:05}", b"%d" % number) for number in range(STEPS_AT_ONCE)
+    ]
 
 
 def test_a_layer_is_the_same_however_its_archive_was_cut(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ LARGEST_FEED: Final = 1 << 18
 LARGEST_MIXED: Final = 8 << 20
 """Bytes of a member that has headers in it; ours have a mebibyte and a bit."""
 AT_ONCE: Final = 1 << 20
+STEPS_AT_ONCE: Final = 3 * 256
 ALWAYS_THERE: Final = frozenset(
     (
         *("etc", "home", "home/hadoop", "tmp", "usr", "usr/bin", "usr/lib", "usr/lib/jvm"),
@@ -62,7 +63,7 @@ def write_layer(archive: Path, prefix: str, out: BinaryIO, *, name: str) -> Imag
     digest = _Digest()
     try:
         with archive.open("rb") as file:
-            plans = _plans(file, prefix, digest)
+            plans = _joined(_plans(file, prefix, digest))
             written = write(((plan, lambda: contextlib.nullcontext(file)) for plan in plans), out)
     except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub names an instance
         raise _unreadable(archive, error) from error
@@ -84,6 +85,18 @@ def _unreadable(archive: Path, error: Exception) -> ConfigError:
         why=str(error) or type(error).__name__,
         fix="make it again: packager pack",
     )
+
+
+def _joined(plans: Iterator[Plan]) -> Iterator[Plan]:
+    """The same as fewer plans, since the archive is mapped and written anew for each."""
+    joined = Plan()
+    for plan in plans:
+        joined.literals += plan.literals
+        joined.steps += plan.steps
+        if len(joined.steps) >= STEPS_AT_ONCE or len(joined.literals) >= AT_ONCE:
+            yield joined
+            joined = Plan()
+    yield joined
 
 
 def _plans(file: BinaryIO, prefix: str, digest: "_Digest") -> Iterator[Plan]:
