@@ -5,6 +5,7 @@ damaged one is a value, never an exception. A module of its own since its librar
 load, and a pack that finds its wheels known reads no ELF file.
 """
 
+import functools
 import io
 import re
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import BinaryIO, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
-from elftools.elf.elffile import ELFFile
+from elftools.construct import Struct
+from elftools.elf.structs import ELFStructs
 
 from packager.elf import DamagedElf, Elf, version_numbers
 
@@ -25,6 +27,12 @@ MOST_ENTRIES: Final = 4096
 
 RELR: Final = ("GLIBC_ABI_DT_RELR", ("GLIBC", "2.36"))
 """A version without a number, which the C library has had since 2.36 (its NEWS)."""
+
+IDENT_BYTES: Final = 16
+BITS: Final = {1: 32, 2: 64}
+"""By EI_CLASS."""
+LITTLE_ENDIAN, BIG_ENDIAN = 1, 2
+"""Of EI_DATA."""
 
 _VERSION: Final = re.compile(r"(?P<prefix>.+?)_(?P<version>[0-9]+(?:[._][0-9]+)*)")
 
@@ -46,13 +54,18 @@ def read_elf(stream: BinaryIO) -> Elf | DamagedElf:
 
 
 def _read(stream: BinaryIO) -> Elf:
-    elf = ELFFile(stream)
+    ident = stream.read(IDENT_BYTES).ljust(IDENT_BYTES, b"\0")
+    bits, order = BITS.get(ident[4], 0), ident[5]
+    if not bits or order not in {LITTLE_ENDIAN, BIG_ENDIAN}:
+        raise _DamagedError("it does not say what size its addresses have, or in what order")
+    header = struct_parse(_header(bits, order), stream, stream_pos=0)
+    structs = _structs(bits, order, header["e_machine"], header["e_ident"]["EI_OSABI"])
     size_bytes = stream.seek(0, io.SEEK_END)
     segments = tuple(
         struct_parse(
-            elf.structs.Elf_Phdr, stream, stream_pos=elf["e_phoff"] + i * elf["e_phentsize"]
+            structs.Elf_Phdr, stream, stream_pos=header["e_phoff"] + i * header["e_phentsize"]
         )
-        for i in range(min(elf["e_phnum"], MOST_ENTRIES))
+        for i in range(min(header["e_phnum"], MOST_ENTRIES))
     )
     loaded = tuple(s for s in segments if s["p_type"] == "PT_LOAD")
     end = max((s["p_offset"] + s["p_filesz"] for s in loaded), default=0)
@@ -69,7 +82,7 @@ def _read(stream: BinaryIO) -> Elf:
         tag
         for segment in segments
         if segment["p_type"] == "PT_DYNAMIC"
-        for tag in _dynamic_tags(elf, segment["p_offset"], segment["p_filesz"])
+        for tag in _dynamic_tags(structs, stream, segment["p_offset"], segment["p_filesz"])
     ]
     first: dict[str | int, int] = {}
     for tag, value in tags:
@@ -88,36 +101,58 @@ def _read(stream: BinaryIO) -> Elf:
         return string(first[tag]) if tag in first else ""
 
     return Elf(
-        machine=str(elf["e_machine"]),
-        bits=elf.elfclass,
+        machine=str(header["e_machine"]),
+        bits=bits,
         needed=tuple(string(value) for tag, value in tags if tag == "DT_NEEDED"),
         soname=named("DT_SONAME"),
         runpath=named("DT_RUNPATH") or named("DT_RPATH"),
         versions=_highest(
             string(index)
-            for index in islice(_version_names(elf, offset(first["DT_VERNEED"])), MOST_ENTRIES)
+            for index in islice(
+                _version_names(structs, stream, offset(first["DT_VERNEED"])), MOST_ENTRIES
+            )
         )
         if "DT_VERNEED" in first
         else (),
     )
 
 
-def _dynamic_tags(elf: ELFFile, position: int, size_bytes: int) -> Iterator[tuple[str | int, int]]:
-    entry = elf.structs.Elf_Dyn
+@functools.lru_cache(maxsize=16)  # an `ELFFile` makes all of them anew, longer than it reads
+def _structs(bits: int, order: int, machine: str, osabi: str) -> ELFStructs:
+    structs = _first_structs(bits, order)
+    structs.create_advanced_structs(None, machine, osabi)
+    return structs
+
+
+@functools.lru_cache(maxsize=4)
+def _header(bits: int, order: int) -> Struct:
+    return _first_structs(bits, order).Elf_Ehdr
+
+
+def _first_structs(bits: int, order: int) -> ELFStructs:
+    structs = ELFStructs(little_endian=order == LITTLE_ENDIAN, elfclass=bits)
+    structs.create_basic_structs()
+    return structs
+
+
+def _dynamic_tags(
+    structs: ELFStructs, stream: BinaryIO, position: int, size_bytes: int
+) -> Iterator[tuple[str | int, int]]:
+    entry = structs.Elf_Dyn
     for i in range(min(size_bytes // entry.sizeof(), MOST_ENTRIES)):
-        tag = struct_parse(entry, elf.stream, stream_pos=position + i * entry.sizeof())
+        tag = struct_parse(entry, stream, stream_pos=position + i * entry.sizeof())
         if tag["d_tag"] == "DT_NULL":
             return
         yield tag["d_tag"], tag["d_val"]
 
 
-def _version_names(elf: ELFFile, position: int) -> Iterator[int]:
+def _version_names(structs: ELFStructs, stream: BinaryIO, position: int) -> Iterator[int]:
     """Where the names of the needed versions stand in the string table."""
     for _ in range(MOST_ENTRIES):
-        need = struct_parse(elf.structs.Elf_Verneed, elf.stream, stream_pos=position)
+        need = struct_parse(structs.Elf_Verneed, stream, stream_pos=position)
         aux_position = position + need["vn_aux"]
         for _ in range(need["vn_cnt"]):
-            aux = struct_parse(elf.structs.Elf_Vernaux, elf.stream, stream_pos=aux_position)
+            aux = struct_parse(structs.Elf_Vernaux, stream, stream_pos=aux_position)
             yield aux["vna_name"]
             if not aux["vna_next"]:
                 break

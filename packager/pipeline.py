@@ -68,11 +68,12 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> "tuple
     points = entry_points(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
-    with _threads(len(targets) + 3, ports) as pool:
+    with _threads(len(targets) + 4, ports) as pool:
         building = pool.submit(app_of, project, settings, ports)
         commit = pool.submit(ports.commit, project.root)
         pythons = pool.map(partial(_standalone, settings, ports), targets)
         selecting = pool.map(lambda t: selection_for(project, t, settings, ports), targets)
+        pool.submit(ports.store.prepare)
         from packager.making import Work, make  # 50 ms, in which the resolver works
 
         selections = list(selecting)

@@ -115,6 +115,9 @@ class Resolver(Protocol):
 class WheelStore(Protocol):
     """Verified wheels and what is known of them, by content."""
 
+    def prepare(self) -> None:
+        """Do, while something else is waited for, what `fetch` would do first."""
+
     def fetch(self, pins: Sequence[Pin]) -> tuple[StoredWheel, ...]:
         """Bring wheels in, in parallel, verified once.
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 from typing import Final
 
 TEXTS: Final = frozenset(
@@ -31,32 +30,38 @@ _PLACEHOLDERS: Final = (b"example", b"changeme", b"password", b"placeholder", b"
 
 def credentials(path: str, open_: Callable[[], bytes]) -> str | None:
     """What kind of credential the file holds, or None. `open_` is called for likely files only."""
-    name = PurePosixPath(path)
-    if name.suffix.lower() not in TEXTS and not _is_of_passwords(name):
+    folder, _, name = path.rpartition("/")
+    if _suffix(name).lower() not in TEXTS and not _is_of_passwords(folder, name):
         return None
-    return next(_found(name, open_()), None)
+    return next(_found(folder, name, open_()), None)
 
 
-def _is_of_passwords(name: PurePosixPath) -> bool:
+def _suffix(name: str) -> str:
+    """As `pathlib` has it, but tens of thousands of times without making a path."""
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
+def _is_of_passwords(folder: str, name: str) -> bool:
     return (
-        name.name in {".netrc", "_netrc", ".pypirc", ".env"}
-        or (name.name.startswith(".env.") and name.suffix not in {".example", ".sample"})
-        or (name.name == "credentials" and name.parent.name == ".aws")
+        name in {".netrc", "_netrc", ".pypirc", ".env"}
+        or (name.startswith(".env.") and _suffix(name) not in {".example", ".sample"})
+        or (name == "credentials" and folder.rpartition("/")[2] == ".aws")
     )
 
 
-def _is_of_an_index(name: PurePosixPath) -> bool:
-    return name.name in {"pip.conf", "pip.ini", "uv.toml", "pyproject.toml"} or (
-        name.name.startswith("requirements") and name.suffix == ".txt"
+def _is_of_an_index(name: str) -> bool:
+    return name in {"pip.conf", "pip.ini", "uv.toml", "pyproject.toml"} or (
+        name.startswith("requirements") and _suffix(name) == ".txt"
     )
 
 
-def _found(name: PurePosixPath, text: bytes) -> Iterator[str]:
+def _found(folder: str, name: str, text: bytes) -> Iterator[str]:
     if b"PRIVATE KEY-----" in text and _PRIVATE_KEY.search(text):
         yield "a private key"
     if (b"AKIA" in text or b"ASIA" in text) and _has_aws_key(text):
         yield "an AWS access key"
-    if _is_of_passwords(name) and any(_is_real(m[1]) for m in _PASSWORD.finditer(text)):
+    if _is_of_passwords(folder, name) and any(_is_real(m[1]) for m in _PASSWORD.finditer(text)):
         yield "passwords"
     if _is_of_an_index(name) and any(_is_real(m[1]) for m in _URL.finditer(text)):
         yield "the password of an index"

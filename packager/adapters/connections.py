@@ -6,17 +6,26 @@ others use its answer, for as long as it leads to somebody.
 """
 
 import contextlib
+import functools
 import socket
+import ssl
 import sys
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    SSLError,
+)
 from urllib3.util.connection import create_connection
+from urllib3.util.ssl_ import create_urllib3_context
 
 _LOOKING_UP: Final = threading.Lock()
 _ADDRESSES: Final[dict[str, tuple[str, ...]]] = {}
@@ -41,6 +50,27 @@ def hang_up(sockets: Sockets) -> None:
         with contextlib.suppress(OSError):  # it has ended by itself
             # The method of a TLS socket would say goodbye first, from the wrong thread.
             socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+def look_up(hosts: Iterable[str]) -> None:
+    """Learn their addresses, where they have some: what is forked then knows them."""
+    for host in hosts:
+        with contextlib.suppress(OSError, UnicodeError):  # whoever needs it is told
+            _addresses(host, None)
+
+
+@functools.cache
+def trusting(authorities: str) -> ssl.SSLContext:
+    """Made once: to read the certificates of a file takes longer than to connect.
+
+    Raise `SSLError` where they can not be read.
+    """
+    context = create_urllib3_context()
+    try:
+        context.load_verify_locations(authorities)
+    except OSError as error:
+        raise SSLError(error) from error
+    return context
 
 
 def _opened(connection: HTTPConnection) -> socket.socket:
@@ -72,7 +102,7 @@ def _opened(connection: HTTPConnection) -> socket.socket:
     raise NewConnectionError(connection, str(error.strerror or error)) from error
 
 
-def _addresses(host: str, port: int) -> tuple[str, ...]:
+def _addresses(host: str, port: int | None) -> tuple[str, ...]:
     with _LOOKING_UP:
         if host not in _ADDRESSES:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -94,6 +124,9 @@ class _SecureConnection(HTTPSConnection):
         return _opened(self)
 
     def connect(self) -> None:
+        # With a proxy, it is the proxy too that these authorities vouch for.
+        if self.ca_certs and not self.cert_file and self.proxy is None:
+            self.ssl_context, self.ca_certs = trusting(str(self.ca_certs)), None
         super().connect()
         sockets_of_this_thread().add(self.sock)
 

@@ -7,7 +7,7 @@ credentials from netrc. How long to wait and how often to try is what uv is told
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +130,22 @@ class Fetcher:
             from packager.adapters.connections import hang_up
 
             hang_up(sockets)
+
+    def prepare(self, urls: Iterable[str]) -> None:
+        """Do once what every process that is going to download these would do again."""
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+        from urllib3.exceptions import SSLError
+
+        from packager.adapters.connections import look_up, trusting
+
+        self.credentials()
+        with contextlib.suppress(SSLError):  # whoever connects is told
+            trusting(self.authorities or DEFAULT_CA_BUNDLE_PATH)
+        hosts = {urlsplit(url).hostname for url in urls if not get_environ_proxies(url)}
+        # An interrupt waits for the end of a look-up, but not for the end of a thread.
+        asking = threading.Thread(target=look_up, args=(hosts - {None},), daemon=True)
+        asking.start()
+        asking.join()
 
     def download(self, url: str, path: Path, *, size: int | None = None) -> None:
         """Write the file at `url`, of no more bytes than `size`, to `path`.

@@ -20,8 +20,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -61,9 +62,6 @@ from packager.wheels import (
 FORMAT: Final = f"5.{OBSERVATION_FORMAT}"
 """Of facts; another version's are made anew."""
 
-FEW: Final = 3
-"""Wheels that are verified sooner than another process has started."""
-
 SMALL: Final = 1 << 20
 """Bytes of a file that needs no temporary one to be looked at twice; nearly all have fewer."""
 
@@ -90,47 +88,42 @@ class Store:
             for pin, wheel in zip(pins, found, strict=True)
         )
 
-    def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
-        """Download in threads, and verify what is there in other processes meanwhile."""
-        from packager.adapters.workers import workers  # not to be waited for by other packs
+    def prepare(self) -> None:
+        if next((self.root / "wheels").glob("*"), None) is None:
+            _load("elfreader", "adapters.connections")
 
-        far = sorted(p.filename for p in wanted.values() if local_path(p.location) is None)
+    def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
+        from packager.adapters.workers import each
+
+        far = [pin for pin in wanted.values() if local_path(pin.location) is None]
         if far and self.fetcher.offline:
-            raise not_in_store(far)
+            raise not_in_store(sorted(pin.filename for pin in far))
         size = sum(pin.size or 0 for pin in wanted.values()) / 1e6
         many = f"{len(wanted)} wheels" if len(wanted) > 1 else "one wheel"
         self.say(f"Fetching {many}" + (f", {size:.1f} MB" if size >= 0.1 else ""))
-        verifying: dict[str, Future[StoredWheel]] = {}
-        with (
-            self.temporary() as folder,
-            workers(worth=len(wanted) > FEW) as verifiers,
-            ThreadPoolExecutor(DOWNLOADS) as downloads,
-        ):
-            # The largest first: to verify them takes longest, and goes on while others arrive.
-            by_size = sorted(wanted.items(), key=lambda one: one[1].size or 0, reverse=True)
-            downloading = {
-                downloads.submit(self._obtain, pin, folder / str(number)): (key, pin)
-                for number, (key, pin) in enumerate(by_size)
-            }
+        _load("elfreader")
+        if far:
+            self.fetcher.prepare({pin.location for pin in far})
+        # The largest first: to verify them takes longest, and goes on while others arrive.
+        by_size = dict(sorted(wanted.items(), key=lambda one: one[1].size or 0, reverse=True))
+        with self.temporary() as folder:
             try:
-                for done in as_completed(downloading):
-                    key, pin = downloading[done]
-                    verifying[key] = verifiers.submit(
-                        _admit_elsewhere, self.root, done.result(), pin
-                    )
-                return {key: future.result() for key, future in verifying.items()}
+                brought = each(
+                    lambda one: self._brought(one[1], folder / str(one[0])),
+                    tuple(enumerate(by_size.values())),
+                    most=DOWNLOADS if far else min(os.cpu_count() or 1, DOWNLOADS),
+                    stop=self.fetcher.stop,
+                )
             except BrokenExecutor as error:
-                self.fetcher.stop()
                 raise CommandError(
-                    "a process that verified wheels was killed",
+                    "a process that fetched wheels was killed",
                     why="by someone, or by this machine for lack of memory",
                     fix="free some memory, and run this again",
                 ) from error
-            except BaseException:
-                self.fetcher.stop()
-                downloads.shutdown(wait=False, cancel_futures=True)
-                verifiers.shutdown(wait=False, cancel_futures=True)
-                raise
+        return dict(zip(by_size, brought, strict=True))
+
+    def _brought(self, pin: Pin, folder: Path) -> StoredWheel:
+        return self.take(self._obtain(pin, folder), pin.filename, pin.sha256, pin.location)
 
     def _obtain(self, pin: Pin, folder: Path) -> Path:
         folder.mkdir()
@@ -306,6 +299,12 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _load(*modules: str) -> None:
+    """Import what bringing wheels takes, once for all processes; other packs need none of it."""
+    for name in (*(f"packager.{module}" for module in modules), "packaging.metadata"):
+        import_module(name)
+
+
 def used(path: Path) -> None:
     """Remember the last use, which decides what is pruned first."""
     with contextlib.suppress(OSError):  # a store that can only be read serves as well
@@ -318,15 +317,6 @@ def local_path(location: str) -> Path | None:
         return Path(location)
     parts = urlsplit(location)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
-
-
-def _elsewhere(root: Path) -> Store:
-    """The store as another process sees it: what can not go there is not used there."""
-    return Store(root=root, fetcher=Fetcher(), say=print)
-
-
-def _admit_elsewhere(root: Path, path: Path, pin: Pin) -> StoredWheel:
-    return _elsewhere(root).take(path, pin.filename, pin.sha256, pin.location)
 
 
 def _facts_path(wheel: StoredWheel) -> Path:

@@ -179,7 +179,7 @@ def test_places_that_can_not_be_written(
 def test_a_pack_that_was_killed_leaves_no_process_and_a_killed_worker_is_told(
     on: Bench, tmp_path: Path
 ) -> None:
-    """Processes that verify are forks of the pack; the kernel kills any of them for memory."""
+    """Processes that fetch are forks of the pack; the kernel kills any of them for memory."""
     good = on.complete()
     shutil.rmtree(on.store)
     on.clear()
@@ -189,7 +189,7 @@ def test_a_pack_that_was_killed_leaves_no_process_and_a_killed_worker_is_told(
         "from packager.adapters import store\n"
         "def killed(*_: object) -> None:\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "store._admit_elsewhere = killed\n"
+        "store.Store._brought = killed\n"
         "sys.argv = ['packager', 'pack', '--arch', 'all']\n"
         "from packager.__main__ import main\n"
         "main()\n"
@@ -204,7 +204,7 @@ def test_a_pack_that_was_killed_leaves_no_process_and_a_killed_worker_is_told(
         check=False,
     )
     assert done.returncode == 4, done.stderr
-    assert "error: a process that verified wheels was killed" in done.stderr
+    assert "error: a process that fetched wheels was killed" in done.stderr
     assert leftovers(on.store) == []
     assert on.complete() == good
 

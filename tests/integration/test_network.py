@@ -13,6 +13,8 @@ import pytest
 import requests
 import trustme
 
+from packager.adapters.fetch import Fetcher, Patience
+from packager.errors import CommandError
 from tests.index import Index, serve
 from tests.integration.test_pack import make_project
 
@@ -34,9 +36,11 @@ def secure(authority: trustme.CA, tmp_path: Path) -> Iterator[Index]:
         yield index
 
 
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+
+
 def pack(root: Path, tmp_path: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-    own = {key: value for key, value in os.environ.items() if key not in names}
+    own = {key: value for key, value in os.environ.items() if key not in TRUST}
     own |= {"PACKAGER_CACHE_DIR": str(tmp_path / "store"), "UV_CACHE_DIR": str(tmp_path / "uv")}
     return subprocess.run(
         [sys.executable, "-m", "packager", "pack"],
@@ -64,6 +68,39 @@ def test_an_unknown_authority_is_not_trusted(secure: Index, tmp_path: Path) -> N
     assert done.returncode == 4, done.stderr
     assert "Traceback" not in done.stderr
     assert not list((root / "dist").iterdir())
+
+
+UNTRUSTED = {
+    "another authority": ("127.0.0.1", None, "is not trusted"),
+    "another host": ("localhost", "company.pem", "is not trusted"),
+    "no certificates in its file": ("127.0.0.1", "empty.pem", "no secure connection"),
+}
+
+
+@pytest.mark.parametrize("name", [*UNTRUSTED, ""])
+def test_downloads_trust_nobody_else(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Without uv, which would have refused before."""
+    for variable in TRUST:
+        monkeypatch.delenv(variable, raising=False)
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    (tmp_path / "empty.pem").write_text("nothing\n", encoding="utf-8")
+    host, file, why = UNTRUSTED.get(name, ("127.0.0.1", "company.pem", ""))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(tls)
+    fetcher = Fetcher(authorities=file and str(tmp_path / file), patience=Patience(tries=1))
+    with serve(tmp_path / "index", tls) as index:
+        url = f"{index.url.removesuffix('/simple')}/files/{index.wheel('fruit').name}"
+        fetcher.prepare([url])
+        if not why:
+            fetcher.download(url, tmp_path / "fruit")
+            assert (tmp_path / "fruit").read_bytes() == index.wheel("fruit").read_bytes()
+            return
+        with pytest.raises(CommandError) as error:
+            fetcher.download(url, tmp_path / "fruit")
+    assert why in error.value.why
+    assert not (tmp_path / "fruit").exists()
 
 
 def test_everything_goes_through_a_proxy(index: Index, tmp_path: Path) -> None:
