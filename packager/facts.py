@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, assert_never, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -229,7 +229,15 @@ def moved(observation: Observation, path: str) -> Observation:
 
 
 def to_json(observation: Observation) -> dict[str, Any]:
-    return {"kind": type(observation).__name__, **asdict(observation)}
+    values = _values(observation)
+    if isinstance(observation, ElfFile):
+        values["elf"] = _values(observation.elf)
+    return {"kind": type(observation).__name__, **values}
+
+
+def _values(facts: Observation | Elf | DamagedElf) -> dict[str, Any]:
+    """As `asdict`, which copies all that is in them, and a pack does this for every library."""
+    return {name: getattr(facts, name) for name in facts.__slots__}
 
 
 def from_json(value: object) -> Observation:
