@@ -31,6 +31,7 @@ from typing import Final
 from uv import find_uv_bin
 
 from tests.bench.curve import curve
+from tests.bench.nearby import nearby
 from tests.rig import parts, stand_in
 
 REFERENCE: Final = Path(__file__).with_name("reference.txt")
@@ -85,8 +86,13 @@ def main() -> None:
             print(curve(work, measure))
             return
         _set_up(wheels)
-        rows = [r for r in _rows(wheels, network=options.network) if options.only in r.name]
-        results = _run(rows, options.runs)
+        with nearby(wheels / "amd64", work / "index") as index:
+            rows = [
+                row
+                for row in _rows(wheels, index, network=options.network)
+                if options.only in row.name
+            ]
+            results = _run(rows, options.runs)
         print(_table(results, markdown=options.markdown))
         print(f"load at the end: {os.getloadavg()[0]:.1f}")
 
@@ -227,12 +233,14 @@ def _uv_install(environment: str, uv: str, source: str) -> str:
     )
 
 
-def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
+def _rows(wheels: Path, index: str, *, network: bool) -> tuple[Row, ...]:
     host = shlex.quote(str(wheels / "amd64"))
     offline = f"--no-index --find-links {host}"
     warm = "UV_OFFLINE=1 UV_CACHE_DIR=$PWD/uv-cache"
     only_wheels = "rm -rf store/plans store/resolved store/made store/packed"
     download = "" if network else "downloads; only with --network"
+    near = f"UV_DEFAULT_INDEX={index} UV_NO_CONFIG=1 NO_PROXY=127.0.0.1"
+    nothing = "rm -rf new-uv new-uv-cache new-store dist-amd64"
     engine = parts.lacking()
     return (
         Row(
@@ -386,17 +394,32 @@ def _rows(wheels: Path, *, network: bool) -> tuple[Row, ...]:
             archive="cp.tar.gz",
         ),
         Row(
+            key="uv-near",
+            name="uv pip install from nothing, index on this machine, no archive",
+            command=f"export {near}; {_uv_install('new-uv', _NEW_UV, '')}",
+            before=nothing,
+            reads="index",
+        ),
+        Row(
+            key="near",
+            name="packager from nothing, index on this machine",
+            command=_pack("amd64", store="new-store", uv=f"UV_CACHE_DIR=$PWD/new-uv-cache {near}"),
+            before=nothing,
+            reads="index",
+            archive="dist-amd64/*-environment-*.tar.gz",
+        ),
+        Row(
             key="uv-nothing",
             name="uv pip install from nothing, no archive",
             command=_uv_install("new-uv", _NEW_UV, ""),
-            before="rm -rf new-uv new-uv-cache",
+            before=nothing,
             missing=download,
         ),
         Row(
             key="nothing",
             name="packager from nothing",
             command=_pack("amd64", store="new-store", uv="UV_CACHE_DIR=$PWD/new-uv-cache"),
-            before="rm -rf new-store new-uv-cache dist-amd64",
+            before=nothing,
             archive="dist-amd64/*-environment-*.tar.gz",
             missing=download,
         ),
@@ -486,6 +509,7 @@ _RATIOS: Final = (
     ("venv-pack alone / packager --venv", "venv-pack", "venv"),
     ("uv, venv-pack / first pack", "uv", "first"),
     ("unpack: docker builder / wheels builder", "unpack-docker", "unpack"),
+    ("from nothing, index on this machine: uv pip install / packager", "uv-near", "near"),
     ("from nothing: uv pip install / packager", "uv-nothing", "nothing"),
 )
 
