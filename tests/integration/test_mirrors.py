@@ -1,8 +1,13 @@
 """Mirrors that are slow, flaky, wrong or down: what can be saved is, and the rest ends soon."""
 
 import email.utils
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +19,7 @@ import pytest
 from packager.adapters.fetch import Fetcher, Patience, patience
 from packager.errors import CommandError, ConfigError
 from tests.command import Command
-from tests.mirror import Answer, breaks_off, head, mirror, says, stalls, trickles
+from tests.mirror import Answer, Mirror, breaks_off, head, mirror, says, stalls, trickles
 
 pytestmark = pytest.mark.tools
 
@@ -234,30 +239,71 @@ def test_others_are_refused(text: str) -> None:
         assert caught.value.what.startswith(name)
 
 
+def locked_to(served: Mirror, root: Path, *, wheels: int) -> None:
+    """A project of a script, whose lock names so many wheels of the mirror."""
+    root.mkdir()
+    (root / "main.py").write_text("")
+    packages = [
+        f'[[packages]]\nname = "p{n}"\nversion = "1.0"\nwheels = [{{ url = '
+        f'"{served.url}/p{n}-1.0-py3-none-any.whl", hashes = {{ sha256 = "{n:064}" }} }}]\n'
+        for n in range(wheels)
+    ]
+    (root / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "tests"\n' + "".join(packages)
+    )
+
+
 def test_a_pack_ends_soon_and_leaves_nothing(
     packager: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight wheels of a mirror that accepts connections and says nothing."""
     root = tmp_path / "jobs"
-    root.mkdir()
-    (root / "main.py").write_text("")
     monkeypatch.setenv("UV_HTTP_TIMEOUT", "1")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with mirror(stalls()) as served:
-        packages = [
-            f'[[packages]]\nname = "p{n}"\nversion = "1.0"\nwheels = [{{ url = '
-            f'"{served.url}/p{n}-1.0-py3-none-any.whl", hashes = {{ sha256 = "{n:064}" }} }}]\n'
-            for n in range(8)
-        ]
-        (root / "pylock.toml").write_text(
-            'lock-version = "1.0"\ncreated-by = "tests"\n' + "".join(packages)
-        )
+        locked_to(served, root, wheels=8)
         got = packager("pack", "--release", "emr-7.13.0", cwd=root)
     assert got.code == 4
     assert "can not be downloaded" in got.error[0]
     assert got.error[1].endswith("sent nothing for 1 s")
     assert list((root / "dist").iterdir()) == []
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("ended_by", ["an interrupt", "an error"])
+def test_downloads_of_all_processes_end_together(tmp_path: Path, ended_by: str) -> None:
+    """Each of eight would wait for minutes."""
+    root, store, last = tmp_path / "jobs", tmp_path / "store", stalls()
+    if ended_by == "an error":
+        last = says(404)
+    with mirror(*[stalls()] * 7, last) as served:
+        locked_to(served, root, wheels=8)
+        command = (sys.executable, "-m", "packager", "pack", "--release", "emr-7.13.0")
+        with subprocess.Popen(
+            command,
+            cwd=root,
+            env=os.environ | {"PACKAGER_CACHE_DIR": str(store), "UV_HTTP_TIMEOUT": "300"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                deadline = time.monotonic() + 30
+                while len(served.requests) < 8:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                if ended_by == "an interrupt":
+                    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+                _, err = process.communicate(timeout=10)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == (4 if ended_by == "an error" else 130), err
+    assert "Traceback" not in err
+    assert list((store / "tmp").iterdir()) == []
+    with pytest.raises(ProcessLookupError):  # none of its session is left
+        os.killpg(process.pid, 0)
 
 
 def test_a_name_is_looked_up_once_and_anew_when_nobody_answers_there(
