@@ -29,22 +29,26 @@ def each(
     now, and not where threads or macOS are about.
     """
     most = max(min(most, len(things)), 1)
-    forks = len(things) > FEW and sys.platform == "linux" and threading.active_count() == 1
-    with _processes(work, most, stop) if forks else _threads(work, most, stop) as (pool, do):
-        doing = [pool.submit(do, thing) for thing in things]
-        for done in as_completed(doing):
-            done.result()
-        return [done.result() for done in doing]
+    if len(things) > FEW and sys.platform == "linux" and threading.active_count() == 1:
+        # Without shared memory, and where no more processes may be started, threads will do.
+        with contextlib.suppress(_NoProcessesError), _processes(work, most, stop) as pool:
+            return _all(pool, _do, things)
+    with _threads(most, stop) as pool:
+        return _all(pool, work, things)
 
 
-_Workers = Iterator[tuple[Executor, Callable[[T], R]]]
+def _all(pool: Executor, do: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    doing = [pool.submit(do, thing) for thing in things]
+    for done in as_completed(doing):
+        done.result()
+    return [done.result() for done in doing]
 
 
 @contextlib.contextmanager
-def _threads(work: Callable[[T], R], count: int, stop: Callable[[], None]) -> _Workers[T, R]:
+def _threads(count: int, stop: Callable[[], None]) -> Iterator[Executor]:
     pool = ThreadPoolExecutor(count)
     try:
-        yield pool, work
+        yield pool
     except BaseException:
         stop()
         raise
@@ -52,25 +56,37 @@ def _threads(work: Callable[[T], R], count: int, stop: Callable[[], None]) -> _W
         pool.shutdown(cancel_futures=True)
 
 
+class _NoProcessesError(Exception):
+    """None can be started here."""
+
+
 @contextlib.contextmanager
-def _processes(work: Callable[[T], R], count: int, stop: Callable[[], None]) -> _Workers[T, R]:
-    reader, writer = os.pipe()
-    pool = ProcessPoolExecutor(
-        count,
-        mp_context=multiprocessing.get_context("fork"),
-        initializer=_begin,
-        initargs=(work, stop, reader, writer),
-    )
-    try:
-        yield pool, _do
-    except BaseException:
-        os.close(writer)
-        writer = -1
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for end in {reader, writer} - {-1}:
-            os.close(end)
+def _processes(
+    work: Callable[[Any], Any], count: int, stop: Callable[[], None]
+) -> Iterator[Executor]:
+    with contextlib.ExitStack() as ends:
+        reader, writer = os.pipe()
+        ends.callback(os.close, reader)
+        parents = ends.enter_context(os.fdopen(writer, "wb"))  # closed, it is the sign to stop
+        try:
+            pool = ProcessPoolExecutor(
+                count,
+                mp_context=multiprocessing.get_context("fork"),
+                initializer=_begin,
+                initargs=(work, stop, reader, writer),
+            )
+            pool.submit(int)  # now all are forked
+        except (OSError, ImportError) as error:
+            for child in multiprocessing.active_children():  # else their end would be waited for
+                child.kill()
+            raise _NoProcessesError from error
+        try:
+            yield pool
+        except BaseException:
+            parents.close()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 _work: Callable[[Any], Any] = repr

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.integration.test_faults import namespace
 
 pytestmark = [
     pytest.mark.tools,
@@ -25,6 +27,14 @@ from pathlib import Path
 from packager.adapters.workers import each
 
 stopped, folder = threading.Event(), Path(sys.argv[1])
+fork, forks = os.fork, iter(range(FORKS))
+
+def forked():
+    if next(forks, None) is None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = forked
 
 def ask(number):
     (folder / f"{number}-{os.getpid()}").touch()
@@ -47,12 +57,18 @@ except BaseException as error:
 
 @contextmanager
 def program(
-    folder: Path, *, waits: int = 0, fails: int = -1, dies: int = -1
+    folder: Path,
+    *,
+    waits: int = 0,
+    fails: int = -1,
+    dies: int = -1,
+    forks: int = 9,
+    under: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """The program above, running; nothing of it is left behind."""
-    text = f"WAITS, FAILS, DIES = {waits}, {fails}, {dies}\n{PROGRAM}"
+    text = f"WAITS, FAILS, DIES, FORKS = {waits}, {fails}, {dies}, {forks}\n{PROGRAM}"
     with subprocess.Popen(
-        [sys.executable, "-c", text, folder],
+        [*under, sys.executable, "-c", text, folder],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -130,3 +146,22 @@ def test_one_that_is_killed_is_told(tmp_path: Path) -> None:
     with program(tmp_path, dies=5) as running:
         out, _ = running.communicate(timeout=60)
     assert out.startswith("BrokenProcessPool ")
+
+
+@pytest.mark.parametrize("forks", [0, 2])
+def test_where_no_more_processes_may_be_started_all_is_done_here(
+    tmp_path: Path, forks: int
+) -> None:
+    with program(tmp_path, forks=forks) as running:
+        out, _ = running.communicate(timeout=30)
+    assert out.split() == [str(number * number) for number in range(20)]
+    assert set(begun(tmp_path).values()) == {running.pid}
+
+
+def test_without_shared_memory_all_is_done_here(tmp_path: Path) -> None:
+    """As in AWS Lambda, where semaphores can not be had."""
+    hidden = namespace('mount -t tmpfs -o ro none /dev/shm; exec "$@"', tmp_path)
+    with program(tmp_path, under=hidden) as running:
+        out, _ = running.communicate(timeout=30)
+    assert out.split() == [str(number * number) for number in range(20)]
+    assert len(set(begun(tmp_path).values())) == 1
