@@ -13,6 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
@@ -59,17 +60,22 @@ def look_up(hosts: Iterable[str]) -> None:
             _addresses(host, None)
 
 
-@functools.cache
 def trusting(authorities: str) -> ssl.SSLContext:
     """Made once: to read the certificates of a file takes longer than to connect.
 
     Raise `SSLError` where they can not be read.
     """
-    context = create_urllib3_context()
     try:
-        context.load_verify_locations(authorities)
+        status = Path(authorities).stat()
+        return _context(authorities, status.st_mtime_ns, status.st_size, status.st_ino)
     except OSError as error:
         raise SSLError(error) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _context(authorities: str, *_changes_with_its_content: int) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    context.load_verify_locations(authorities)
     return context
 
 

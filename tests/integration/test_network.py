@@ -103,6 +103,24 @@ def test_downloads_trust_nobody_else(
     assert not (tmp_path / "fruit").exists()
 
 
+def test_a_file_of_authorities_that_is_another_now_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in TRUST:
+        monkeypatch.delenv(variable, raising=False)
+    file = tmp_path / "company.pem"
+    for _ in range(2):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(file))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(tls)
+        with serve(tmp_path / "index", tls) as index:
+            url = f"{index.url.removesuffix('/simple')}/files/{index.wheel('fruit').name}"
+            fetcher = Fetcher(authorities=str(file), patience=Patience(tries=1))
+            fetcher.download(url, tmp_path / "fruit")
+            (tmp_path / "fruit").unlink()
+
+
 def test_everything_goes_through_a_proxy(index: Index, tmp_path: Path) -> None:
     """The index has a name that only the proxy can find."""
     index.wheel("fruit")
