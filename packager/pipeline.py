@@ -68,15 +68,18 @@ def pack(project: Project, settings: Settings, ports: Ports, say: Say) -> "tuple
     points = entry_points(project, settings.entry_point)
     out = project.root / settings.out
     require_writable(out)
-    with _threads(len(targets) + 4, ports) as pool:
+    with _threads(len(targets) + 3, ports) as pool:
         building = pool.submit(app_of, project, settings, ports)
         commit = pool.submit(ports.commit, project.root)
         pythons = pool.map(partial(_standalone, settings, ports), targets)
-        selecting = pool.map(lambda t: selection_for(project, t, settings, ports), targets)
-        pool.submit(ports.store.prepare)
+        selecting = [
+            pool.submit(selection_for, project, target, settings, ports) for target in targets
+        ]
         from packager.making import Work, make  # 50 ms, in which the resolver works
 
-        selections = list(selecting)
+        if not all(selected.done() for selected in selecting):
+            ports.store.prepare()
+        selections = [selected.result() for selected in selecting]
         app = building.result()
     with _threads(len(targets), ports) as pool:
         build = partial(with_sources_built, project, settings, ports, app)
