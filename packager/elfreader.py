@@ -54,6 +54,7 @@ def read_elf(stream: BinaryIO) -> Elf | DamagedElf:
 
 
 def _read(stream: BinaryIO) -> Elf:
+    stream.seek(0)
     ident = stream.read(IDENT_BYTES).ljust(IDENT_BYTES, b"\0")
     bits, order = BITS.get(ident[4], 0), ident[5]
     if not bits or order not in {LITTLE_ENDIAN, BIG_ENDIAN}:

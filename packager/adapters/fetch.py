@@ -141,9 +141,14 @@ class Fetcher:
         self.credentials()
         with contextlib.suppress(SSLError):  # whoever connects is told
             trusting(self.authorities or DEFAULT_CA_BUNDLE_PATH)
-        hosts = {urlsplit(url).hostname for url in urls if not get_environ_proxies(url)}
+        hosts = set[str]()
+        for url in urls:
+            with contextlib.suppress(ValueError):  # whoever asks for it is told
+                host = urlsplit(url).hostname
+                if host and not get_environ_proxies(url):
+                    hosts.add(host)
         # An interrupt waits for the end of a look-up, but not for the end of a thread.
-        asking = threading.Thread(target=look_up, args=(hosts - {None},), daemon=True)
+        asking = threading.Thread(target=look_up, args=(hosts,), daemon=True)
         asking.start()
         asking.join()
 

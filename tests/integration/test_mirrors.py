@@ -195,6 +195,16 @@ def test_what_can_not_be_reached_is_told(tmp_path: Path, url: str, why: str) -> 
     assert "s3cr3t" not in caught.value.why
 
 
+def test_what_is_no_address_is_prepared_for_in_vain(tmp_path: Path) -> None:
+    fetcher = Fetcher(patience=SHORT)
+    with mirror(WHOLE) as served:
+        fetcher.prepare(["http://[half/x", "https:///x", f"{served.url}/x"])
+        fetcher.download(f"{served.url}/x", tmp_path / "x")
+        with pytest.raises(CommandError):
+            fetcher.download("http://[half/x", tmp_path / "y")
+    assert (tmp_path / "x").read_bytes() == BODY
+
+
 def test_to_stop_ends_downloads_that_wait(tmp_path: Path) -> None:
     fetcher = Fetcher(patience=Patience(silence_s=60))
     with (
