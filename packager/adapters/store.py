@@ -89,8 +89,9 @@ class Store:
         )
 
     def prepare(self) -> None:
-        if next((self.root / "wheels").glob("*"), None) is None:
-            _load("elfreader", "adapters.connections")
+        with contextlib.suppress(OSError):  # whoever needs it is told
+            if next((self.root / "wheels").glob("*"), None) is None:
+                _load("elfreader", "adapters.connections")
 
     def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
         from packager.adapters.workers import each
