@@ -320,7 +320,7 @@ _EXPLANATIONS: Final = {
     r"|no basic auth credentials|failed to resolve reference|failed to do request"
     r"|pinging container registry": _pull_refused,
     r"no such image|image not known": no_image,
-    r"container \w+ is not running|no such container": _ended_at_once,
+    r"container \w+ is not running|no such (container|exec instance)": _ended_at_once,
     r"unable to find user|no matching entries in passwd": _no_user,
     r"executable file not found|no such file or directory: unknown": _no_program,
 }

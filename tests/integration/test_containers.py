@@ -21,7 +21,7 @@ from packager.adapters.containers import (
     pull_image,
     run,
 )
-from packager.adapters.engine import Engine, client, connect
+from packager.adapters.engine import Engine, client, connect, explained
 from packager.errors import CommandError, ConfigError, ToolError
 from tests.archives import elf
 from tests.rig.engine import docker
@@ -122,6 +122,16 @@ def test_those_that_are_not_are_told(engine: Engine, foreign: str) -> None:
     with pytest.raises(ToolError, match="the engine cannot run linux/s390x") as caught:
         run(engine, foreign, ["true"], "linux/s390x", timeout_s=60, purpose=PURPOSE)
     assert "binfmt" in caught.value.fix
+
+
+def test_one_that_ends_before_its_program_is_asked_about_has_ended(engine: Engine) -> None:
+    """A container whose first program is foreign may live long enough to begin another."""
+    text = "No such exec instance: 7a8fae3064e4"
+    foreign = explained(text, engine, image="jobs:1", platform="linux/s390x")
+    assert isinstance(foreign, ToolError)
+    own = explained(text, engine, image="jobs:1", platform=f"linux/{engine.arch}")
+    assert isinstance(own, CommandError)
+    assert own.what == "a container of jobs:1 ended by itself"
 
 
 def test_what_takes_too_long_is_ended(engine: Engine, base_image: str) -> None:
