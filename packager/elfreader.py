@@ -14,7 +14,6 @@ from typing import BinaryIO, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
-from elftools.construct import Struct
 from elftools.elf.structs import ELFStructs
 
 from packager.elf import DamagedElf, Elf, version_numbers
@@ -59,7 +58,7 @@ def _read(stream: BinaryIO) -> Elf:
     bits, order = BITS.get(ident[4], 0), ident[5]
     if not bits or order not in {LITTLE_ENDIAN, BIG_ENDIAN}:
         raise _DamagedError("it does not say what size its addresses have, or in what order")
-    header = struct_parse(_header(bits, order), stream, stream_pos=0)
+    header = struct_parse(_structs(bits, order).Elf_Ehdr, stream, stream_pos=0)
     structs = _structs(bits, order, header["e_machine"], header["e_ident"]["EI_OSABI"])
     size_bytes = stream.seek(0, io.SEEK_END)
     segments = tuple(
@@ -119,20 +118,12 @@ def _read(stream: BinaryIO) -> Elf:
 
 
 @functools.lru_cache(maxsize=16)  # an `ELFFile` makes all of them anew, longer than it reads
-def _structs(bits: int, order: int, machine: str, osabi: str) -> ELFStructs:
-    structs = _first_structs(bits, order)
-    structs.create_advanced_structs(None, machine, osabi)
-    return structs
-
-
-@functools.lru_cache(maxsize=4)
-def _header(bits: int, order: int) -> Struct:
-    return _first_structs(bits, order).Elf_Ehdr
-
-
-def _first_structs(bits: int, order: int) -> ELFStructs:
+def _structs(
+    bits: int, order: int, machine: str | None = None, osabi: str | None = None
+) -> ELFStructs:
     structs = ELFStructs(little_endian=order == LITTLE_ENDIAN, elfclass=bits)
     structs.create_basic_structs()
+    structs.create_advanced_structs(None, machine, osabi)
     return structs
 
 

@@ -91,7 +91,8 @@ class Store:
     def prepare(self) -> None:
         with contextlib.suppress(OSError):  # whoever needs it is told
             if next((self.root / "wheels").glob("*"), None) is None:
-                _load("elfreader", "adapters.connections")
+                _load()
+                import_module("packager.adapters.connections")
 
     def _bring(self, wanted: Mapping[str, Pin]) -> Mapping[str, StoredWheel]:
         from packager.adapters.workers import each
@@ -102,7 +103,7 @@ class Store:
         size = sum(pin.size or 0 for pin in wanted.values()) / 1e6
         many = f"{len(wanted)} wheels" if len(wanted) > 1 else "one wheel"
         self.say(f"Fetching {many}" + (f", {size:.1f} MB" if size >= 0.1 else ""))
-        _load("elfreader")
+        _load()
         if far:
             self.fetcher.prepare({pin.location for pin in far})
         # The largest first: to verify them takes longest, and goes on while others arrive.
@@ -300,10 +301,10 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(*modules: str) -> None:
+def _load() -> None:
     """Import what bringing wheels takes, once for all processes; other packs need none of it."""
-    for name in (*(f"packager.{module}" for module in modules), "packaging.metadata"):
-        import_module(name)
+    import_module("packager.elfreader")
+    import_module("packaging.metadata")
 
 
 def used(path: Path) -> None:
