@@ -158,7 +158,7 @@ class Index:
 
     def page(self, project: str) -> str:
         links = [
-            f'<a href="/files/{path.name}#sha256={_sha256(path)}"{_attributes(path)}>{path.name}</a>'
+            f'<a href="/files/{path.name}#sha256={sha256_of(path)}"{_attributes(path)}>{path.name}</a>'
             for path in sorted(self.folder.iterdir())
             if canonicalize_name(path.name.split("-")[0]) == canonicalize_name(project)
         ]
@@ -169,11 +169,11 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _metadata(path: Path) -> bytes:
+def metadata_of(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         return archive.read(name)
@@ -183,7 +183,7 @@ def _attributes(path: Path) -> str:
     if path.suffix != ".whl":
         return ""
     attributes = ' data-core-metadata="true"'
-    for line in _metadata(path).decode().splitlines():
+    for line in metadata_of(path).decode().splitlines():
         if line.startswith("Requires-Python: "):
             value = html.escape(line.removeprefix("Requires-Python: "))
             attributes += f' data-requires-python="{value}"'
@@ -220,7 +220,7 @@ def serve(
             elif path.is_file():
                 self._send(path)
             elif path.suffix == ".metadata" and path.with_suffix("").is_file():
-                self._answer(200, _metadata(path.with_suffix("")), "text/plain")
+                self._answer(200, metadata_of(path.with_suffix("")), "text/plain")
             else:
                 self._answer(404, b"", "text/plain")
 

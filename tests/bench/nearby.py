@@ -1,17 +1,20 @@
-"""An index on this machine: downloads that no network and no resolver of names has a part in."""
+"""An index on this machine: downloads that no network and no resolver of names has a part in.
+
+All of it lies in files: that of `tests.index` hashes what it serves at every question.
+"""
 
 import contextlib
 import functools
-import hashlib
 import shutil
 import threading
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
+
+from tests.index import metadata_of, sha256_of
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -30,17 +33,9 @@ def nearby(wheels: Path, folder: Path) -> Iterator[str]:
     for wheel in wheels.glob("*.whl"):
         file = files / wheel.name
         shutil.copyfile(wheel, file)
-        with wheel.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        with zipfile.ZipFile(wheel) as archive:
-            (name,) = (
-                name
-                for name in archive.namelist()
-                if name.endswith(".dist-info/METADATA") and name.count("/") == 1
-            )
-            file.with_name(f"{wheel.name}.metadata").write_bytes(archive.read(name))
+        file.with_name(f"{wheel.name}.metadata").write_bytes(metadata_of(wheel))
         links[parse_wheel_filename(wheel.name)[0]].append(
-            f'<a href="/files/{wheel.name}#sha256={digest}" data-core-metadata="true">'
+            f'<a href="/files/{wheel.name}#sha256={sha256_of(wheel)}" data-core-metadata="true">'
             f"{wheel.name}</a>"
         )
     for project, found in links.items():

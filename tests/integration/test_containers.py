@@ -25,6 +25,7 @@ from packager.adapters.engine import Engine, client, connect, explained
 from packager.errors import CommandError, ConfigError, ToolError
 from tests.archives import elf
 from tests.rig.engine import docker
+from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
@@ -167,10 +168,7 @@ def test_an_error_on_our_side_removes_it_too(engine: Engine, base_image: str) ->
 
 def test_it_ends_by_itself_if_nobody_is_left_to_remove_it(engine: Engine, base_image: str) -> None:
     with container(engine, base_image, "linux/amd64", purpose=PURPOSE, lifetime_s=1):
-        deadline = time.monotonic() + 60
-        while left():  # the engine removes it: nobody here does
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: not left())  # the engine removes it: nobody here does
 
 
 def test_an_engine_that_goes_away_is_told(engine: Engine, base_image: str, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from tests.index import Index
 from tests.integration.test_image_build import BASE, Place, place
 from tests.integration.test_pack import make_project
 from tests.mirror import Answer, Mirror, mirror, says, stalls
+from tests.waiting import until
 
 __all__ = ["place"]
 
@@ -132,7 +131,7 @@ def test_who_is_killed_during_a_push_leaves_nothing_half_and_starts_again(
     named = place.reference("killed/shop") + ":v1"
     reference = parse_reference(named)
     push = started(place, named, base, tmp_path / "store")
-    _wait(lambda: "killed/shop/blobs/uploads" in place.registry.log.read_text())
+    until(lambda: "killed/shop/blobs/uploads" in place.registry.log.read_text())
     push.send_signal(signal.SIGKILL)
     push.communicate()
     assert push.returncode == -signal.SIGKILL
@@ -153,10 +152,3 @@ def test_two_pushes_at_once_make_one_image(place: Place, tmp_path: Path) -> None
     found = place.client.find_manifest(parse_reference(named))
     assert found is not None
     assert said[0][0].strip().endswith(found.digest)
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

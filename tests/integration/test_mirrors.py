@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from packager.adapters.fetch import Fetcher, Patience, patience
 from packager.errors import CommandError, ConfigError
 from tests.command import Command
 from tests.mirror import Answer, Mirror, breaks_off, head, mirror, says, stalls, trickles
+from tests.waiting import until
 
 pytestmark = pytest.mark.tools
 
@@ -299,10 +299,7 @@ def test_downloads_of_all_processes_end_together(tmp_path: Path, ended_by: str) 
             start_new_session=True,
         ) as process:
             try:
-                deadline = time.monotonic() + 30
-                while len(served.requests) < 8:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.01)
+                until(lambda: len(served.requests) >= 8, within_s=30)
                 if ended_by == "an interrupt":
                     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
                 _, err = process.communicate(timeout=10)

@@ -29,11 +29,16 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def secure(authority: trustme.CA, tmp_path: Path) -> Iterator[Index]:
     """An index whose certificate only the company's authority vouches for."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    with serve(tmp_path / "index", tls) as index:
+    with serve(tmp_path / "index", certified(authority)) as index:
         index.wheel("fruit")
         yield index
+
+
+def certified(authority: trustme.CA, host: str = "127.0.0.1") -> ssl.SSLContext:
+    """What a server shows that says it is this host."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(tls)
+    return tls
 
 
 TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
@@ -77,20 +82,21 @@ UNTRUSTED = {
 }
 
 
-@pytest.mark.parametrize("name", [*UNTRUSTED, ""])
-def test_downloads_trust_nobody_else(
-    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Without uv, which would have refused before."""
+@pytest.fixture
+def _told_of_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in TRUST:
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.usefixtures("_told_of_no_authorities")
+@pytest.mark.parametrize("name", [*UNTRUSTED, ""])
+def test_downloads_trust_nobody_else(authority: trustme.CA, tmp_path: Path, name: str) -> None:
+    """Without uv, which would have refused before."""
     authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
     (tmp_path / "empty.pem").write_text("nothing\n", encoding="utf-8")
     host, file, why = UNTRUSTED.get(name, ("127.0.0.1", "company.pem", ""))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(tls)
     fetcher = Fetcher(authorities=file and str(tmp_path / file), patience=Patience(tries=1))
-    with serve(tmp_path / "index", tls) as index:
+    with serve(tmp_path / "index", certified(authority, host)) as index:
         url = f"{index.url.removesuffix('/simple')}/files/{index.wheel('fruit').name}"
         fetcher.prepare([url])
         if not why:
@@ -103,18 +109,13 @@ def test_downloads_trust_nobody_else(
     assert not (tmp_path / "fruit").exists()
 
 
-def test_a_file_of_authorities_that_is_another_now_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable in TRUST:
-        monkeypatch.delenv(variable, raising=False)
+@pytest.mark.usefixtures("_told_of_no_authorities")
+def test_a_file_of_authorities_that_is_another_now_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "company.pem"
     for _ in range(2):
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(file))
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(tls)
-        with serve(tmp_path / "index", tls) as index:
+        with serve(tmp_path / "index", certified(authority)) as index:
             url = f"{index.url.removesuffix('/simple')}/files/{index.wheel('fruit').name}"
             fetcher = Fetcher(authorities=str(file), patience=Patience(tries=1))
             fetcher.download(url, tmp_path / "fruit")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.index import Index
 from tests.integration.test_pack import make_project
 from tests.rig.aws import Cloud
 from tests.s3server import Fault, Object, S3Server, Upload
+from tests.waiting import until
 
 pytestmark = pytest.mark.tools
 
@@ -97,13 +97,6 @@ def trial(s3: S3Server, packager: Command, index: Index, tmp_path: Path) -> Tria
     large_wheel(index)
     root = make_project(tmp_path / "project", dependencies=("fruit",))
     return Trial(s3=s3, packager=packager, root=root)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_with_somebody_elses_s3_it_is_as_if_published_at_once(

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_faults import namespace
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.tools,
@@ -88,11 +88,8 @@ def begun(folder: Path) -> dict[int, int]:
 
 
 def all_four_work(folder: Path) -> set[int]:
-    deadline = time.monotonic() + 30
-    while len(found := set(begun(folder).values())) < 4:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.01)
-    return found
+    until(lambda: len(set(begun(folder).values())) == 4, within_s=30)
+    return set(begun(folder).values())
 
 
 def gone(process: int) -> bool:
@@ -136,10 +133,7 @@ def test_they_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     with program(tmp_path, waits=20) as running:
         workers = all_four_work(tmp_path)
         os.kill(running.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while not all(map(gone, workers)):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: all(map(gone, workers)), within_s=30)
 
 
 def test_one_that_is_killed_is_told(tmp_path: Path) -> None:
