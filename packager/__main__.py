@@ -1,47 +1,34 @@
 """Entry point: run the command line, turn what was raised into an exit code."""
 
-import errno
-import gc
 import os
 import sys
-import tempfile
-import traceback
 
-from packager.console import show_bug, show_error, show_interrupted
 from packager.errors import CommandError, ConfigError, ExitCode, PackagerError
 
 
 def main() -> None:
     try:
         sys.exit(_run())
-    except PackagerError as error:
-        if os.environ.get("PACKAGER_DEBUG"):
-            traceback.print_exception(error)
-        show_error(error)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        show_interrupted()
+        sys.stderr.write("error: interrupted\n  why: nothing half-written was left\n")
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Who read our output has gone, as `head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.COMMAND_FAILED)
     except Exception as error:  # noqa: BLE001  # the last one: a bug is told as one
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            full = _full(error)
-            show_error(full)
-            sys.exit(full.exit_code)
-        show_bug(error, sys.argv[1:])
-        sys.exit(ExitCode.BUG)
+        sys.exit(_told(error))
 
 
 def _run() -> int:
+    # Libraries are imported where an interrupt is told as one: they take half of a command's time.
+    import gc
+
     # What is imported stays: to look for garbage in it takes a tenth of a short command's time.
     gc.set_threshold(200_000)
     # Threads here wait for the kernel, and then for no more than a word with the interpreter: at
     # its usual 5 ms, one that makes plans held up those that write and digest.
     sys.setswitchinterval(0.0002)
-    # Imported here, where an interrupt is told as one: it takes half of many a command's time.
     from typer.exceptions import TyperException
 
     from packager.cli import app
@@ -57,8 +44,29 @@ def _run() -> int:
     return code
 
 
+def _told(error: Exception) -> ExitCode:
+    import errno
+
+    from packager.console import show_bug, show_error
+
+    if isinstance(error, PackagerError):
+        if os.environ.get("PACKAGER_DEBUG"):
+            import traceback
+
+            traceback.print_exception(error)
+    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        error = _full(error)
+    else:
+        show_bug(error, sys.argv[1:])
+        return ExitCode.BUG
+    show_error(error)
+    return error.exit_code
+
+
 def _full(error: OSError) -> PackagerError:
     """Wherever it was that something was written, most often in passing."""
+    import tempfile
+
     where = error.filename or f"perhaps {tempfile.gettempdir()}, where things lie in passing"
     return CommandError(
         "the disk is full",

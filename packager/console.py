@@ -60,7 +60,3 @@ def show_bug(error: BaseException, argv: Sequence[str]) -> None:
         f" packager {shlex.join(argv)}",
         file=sys.stderr,
     )
-
-
-def show_interrupted() -> None:
-    print("error: interrupted\n  why: nothing half-written was left", file=sys.stderr)

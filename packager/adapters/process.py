@@ -17,11 +17,11 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import IO, Final
 from urllib.parse import quote
 
 from packager.errors import CommandError, ToolError
+from packager.interrupts import interrupt
 
 Argument = str | os.PathLike[str]
 
@@ -163,10 +163,6 @@ def terminations_interrupt() -> Iterator[None]:
     CI systems cancel with the one, a closed terminal sends the other, and by default both end
     Python on the spot and leave the children, which have sessions of their own, running.
     """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     changed = []
     # Python sets handlers in the main thread only, and a handler that somebody set has its reason.
     if threading.current_thread() is threading.main_thread():

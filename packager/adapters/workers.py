@@ -3,12 +3,13 @@
 import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any, Final, TypeVar
+
+from packager.interrupts import held_back, ignore_all
 
 FEW: Final = 3
 """Things that are done sooner than another process has started."""
@@ -69,24 +70,34 @@ def _processes(
         ends.callback(os.close, reader)
         parents = ends.enter_context(os.fdopen(writer, "wb"))  # closed, it is the sign to stop
         try:
-            pool = ProcessPoolExecutor(
-                count,
-                mp_context=multiprocessing.get_context("fork"),
-                initializer=_begin,
-                initargs=(work, stop, reader, writer),
-            )
-            pool.submit(int)  # now all are forked
-        except (OSError, ImportError) as error:
-            for child in multiprocessing.active_children():  # else their end would be waited for
-                child.kill()
-            raise _NoProcessesError from error
-        try:
+            with held_back():  # half of a pool would be waited for, and never end
+                pool = _forked(count, (work, stop, reader, writer))
+                ends.callback(_end, pool)
             yield pool
         except BaseException:
             parents.close()
             raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+
+def _forked(count: int, for_each: tuple[Any, ...]) -> Executor:
+    try:
+        pool = ProcessPoolExecutor(
+            count,
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_begin,
+            initargs=for_each,
+        )
+        pool.submit(int)  # now all are forked
+    except (OSError, ImportError) as error:
+        for child in multiprocessing.active_children():  # else their end would be waited for
+            child.kill()
+        raise _NoProcessesError from error
+    return pool
+
+
+def _end(pool: Executor) -> None:
+    with held_back():  # as would one that was left while it ends
+        pool.shutdown(cancel_futures=True)
 
 
 _work: Callable[[Any], Any] = repr
@@ -95,9 +106,9 @@ _work: Callable[[Any], Any] = repr
 
 def _begin(work: Callable[[Any], Any], stop: Callable[[], None], reader: int, writer: int) -> None:
     """Leave interrupts to the parent, and do not outlive it."""
+    ignore_all()
     global _work  # noqa: PLW0603  # what a process is there for does not change
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.close(writer)
     threading.Thread(target=_end_with_parent, args=(stop, reader), daemon=True).start()
 

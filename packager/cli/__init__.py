@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from packager import __version__
 from packager.errors import ExitCode
+from packager.interrupts import interrupt_by
 
 COMMANDS: Final = {
     "init": "init:init",
@@ -110,7 +111,5 @@ def packager(
         raise typer.Exit(ExitCode.CONFIG)
     if debug:
         os.environ["PACKAGER_DEBUG"] = "1"
-    # CI cancels with the one, a closed terminal with the other: clean up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    # CI cancels with the second, a closed terminal with the third: clean up as after Ctrl-C.
+    interrupt_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

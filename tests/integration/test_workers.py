@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.trials import none_left_of
 from tests.integration.test_faults import namespace
 from tests.waiting import until
 
@@ -22,19 +23,25 @@ pytestmark = [
 ]
 
 PROGRAM = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
 from pathlib import Path
 from packager.adapters.workers import each
+from packager.interrupts import interrupt_by
 
 stopped, folder = threading.Event(), Path(sys.argv[1])
 fork, forks = os.fork, iter(range(FORKS))
 
 def forked():
-    if next(forks, None) is None:
+    number = next(forks, None)
+    if number is None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
-    return fork()
+    process = fork()
+    if number == INTERRUPTED and process:
+        os.killpg(0, signal.SIGINT)
+    return process
 
 os.fork = forked
+interrupt_by(signal.SIGINT)
 
 def ask(number):
     (folder / f"{number}-{os.getpid()}").touch()
@@ -63,10 +70,14 @@ def program(
     fails: int = -1,
     dies: int = -1,
     forks: int = 9,
+    interrupted: int = -1,
     under: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """The program above, running; nothing of it is left behind."""
-    text = f"WAITS, FAILS, DIES, FORKS = {waits}, {fails}, {dies}, {forks}\n{PROGRAM}"
+    text = (
+        f"WAITS, FAILS, DIES, FORKS = {waits}, {fails}, {dies}, {forks}\n"
+        f"INTERRUPTED = {interrupted}\n{PROGRAM}"
+    )
     with subprocess.Popen(
         [*under, sys.executable, "-c", text, folder],
         stdout=subprocess.PIPE,
@@ -127,6 +138,14 @@ def test_an_interrupt_ends_them(tmp_path: Path) -> None:
         out, _ = running.communicate(timeout=30)
     assert out == "KeyboardInterrupt \n"
     assert all(map(gone, workers))
+
+
+@pytest.mark.parametrize("fork", range(4))
+def test_an_interrupt_while_they_are_started_ends_them(tmp_path: Path, fork: int) -> None:
+    with program(tmp_path, waits=20, interrupted=fork) as running:
+        out, _ = running.communicate(timeout=30)
+    assert (out, running.returncode) == ("KeyboardInterrupt \n", 0)
+    assert none_left_of(running.pid)
 
 
 def test_they_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
