@@ -9,6 +9,7 @@ import struct
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 from packager.facts import ArchiveFacts, ArchiveKind, read_archive
@@ -204,6 +205,11 @@ def facts(
     entries: Iterable[Entry], name: str = "env.tar.gz", kind: ArchiveKind | None = None
 ) -> ArchiveFacts:
     """Write the entries as an archive and read it."""
+    return _facts(tuple(entries), name, kind)
+
+
+@lru_cache(100)
+def _facts(entries: Iterable[Entry], name: str, kind: ArchiveKind | None) -> ArchiveFacts:
     return read_archive(io.BytesIO(tar_gz(entries)), name, kind=kind)
 
 

@@ -48,9 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(_watch)
     # How long an example takes on a busy machine says nothing of what is tested.
     settings.register_profile("whole", parent=settings(), deadline=None)
-    # Who asks for the quick tests waits for them; the whole suite tries five times as much.
-    settings.register_profile("quick", parent=settings.get_profile("whole"), max_examples=20)
+    # Who asks for the quick tests waits for them; the whole suite tries ten times as much.
+    settings.register_profile("quick", parent=settings.get_profile("whole"), max_examples=10)
     settings.load_profile("quick" if config.getoption("--unit") else "whole")
+    if config.getoption("--unit"):
+        # jsonschema does without it if it can not be had; its grammar takes a second to load.
+        sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     # No test sees the settings, the store or the credentials of who runs it.
     for name in tuple(os.environ):
         if name.startswith(("PACKAGER_", "AWS_")):

@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,14 @@ Files = Mapping[str, Made | str]
 
 
 def layer_tar(files: Files, format_: int = tarfile.PAX_FORMAT) -> bytes:
+    return _tar(tuple(files.items()), format_)
+
+
+@lru_cache(100)
+def _tar(files: Sequence[tuple[str, Made | str]], format_: int) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format_) as tar:
-        for path, made in files.items():
+        for path, made in files:
             one = Made(text=made.encode()) if isinstance(made, str) else made
             info = tarfile.TarInfo(path)
             info.type, info.mode, info.linkname = one.type, one.mode, one.link
@@ -129,6 +135,7 @@ class Image:
         ).encode()
 
 
+@lru_cache(100)
 def gzipped(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
