@@ -59,7 +59,7 @@ def _indexes(root: Path, env: Mapping[str, str]) -> Iterator[tuple[str, str, boo
             named = bool(equals) and "://" not in name
             is_default = variable in DEFAULT_VARIABLES
             yield (name, url, is_default) if named else ("", entry, is_default)
-    for table in _uv_tables(root, env):
+    for table in uv_tables(root, env):
         for index in _listed(table.get("index")):
             if isinstance(index, Mapping) and isinstance(index.get("url"), str):
                 yield str(index.get("name", "")), index["url"], index.get("default") is True
@@ -78,7 +78,8 @@ def _listed(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else ()
 
 
-def _uv_tables(root: Path, env: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+def uv_tables(root: Path, env: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """What uv is told for the project at `root`: by itself, and by who runs it."""
     if (root / "pyproject.toml").is_file():
         tool = read_toml(root / "pyproject.toml").get("tool")
         table = tool.get("uv") if isinstance(tool, Mapping) else None

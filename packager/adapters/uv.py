@@ -10,6 +10,7 @@ from typing import Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from packager.adapters.credentials import uv_tables
 from packager.adapters.fetch import offline
 from packager.adapters.process import run
 from packager.documents import parse_toml
@@ -27,9 +28,12 @@ UNREACHABLE: Final = (
 )
 """How uv says that the network or an index failed, and not the requirements."""
 
-
 OFFLINE: Final = ("network was disabled", "etwork connectivity is disabled")
 """How uv says that it would have asked, had it not been told to be offline."""
+
+AT_ONCE: Final = "16"
+"""Questions to indexes. uv's own 50 begin with looking the same name up 50 times, of which networks
+lose one, and its answer comes 5 s late; with 16 the reference set takes no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +137,18 @@ class Uv:
             None,
         )
 
+    def _asking(self, root: Path) -> Mapping[str, str]:
+        if any("concurrent-downloads" in table for table in uv_tables(root, self.env)):
+            return self.env
+        return {"UV_CONCURRENT_DOWNLOADS": AT_ONCE, **self.env}
+
     def _run(self, arguments: Sequence[str], cwd: Path, input_: str | None) -> str:
         # Our own interpreter is named so that uv looks for no other: none is ever started.
         argv = [self.binary, *arguments, "--python", sys.executable, "--no-python-downloads"]
         done = run(
             [*argv, "--quiet", "--no-progress", "--color", "never"],
             cwd=cwd,
-            env=self.env,
+            env=self._asking(cwd),
             input_=input_,
             check=False,
         )

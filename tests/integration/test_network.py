@@ -14,7 +14,9 @@ import requests
 import trustme
 
 from packager.adapters.fetch import Fetcher, Patience
+from packager.adapters.uv import AT_ONCE, Uv
 from packager.errors import CommandError
+from tests.archives import TARGET
 from tests.index import Index, serve
 from tests.integration.test_pack import make_project
 
@@ -167,3 +169,24 @@ def test_everything_goes_through_a_proxy(index: Index, tmp_path: Path) -> None:
         thread.join()
     assert done.returncode == 0, done.stderr
     assert "http://index.company.invalid/files/fruit-1.0-py3-none-any.whl" in seen
+
+
+@pytest.mark.parametrize(
+    ("env", "settings", "told"),
+    [
+        ({}, "", AT_ONCE),
+        ({"UV_CONCURRENT_DOWNLOADS": "3"}, "", "3"),
+        ({}, "\n[tool.uv]\nconcurrent-downloads = 5\n", "uv's own"),
+    ],
+)
+def test_uv_asks_few_questions_at_once_unless_it_is_told_how_many(
+    env: dict[str, str], settings: str, told: str, tmp_path: Path
+) -> None:
+    root = make_project(tmp_path / "project")
+    with (root / "pyproject.toml").open("a") as file:
+        file.write(settings)
+    program = tmp_path / "uv"
+    program.write_text('#!/bin/sh\nprintf %s "${UV_CONCURRENT_DOWNLOADS:-uv\'s own}"\n')
+    program.chmod(0o755)
+    uv = Uv(env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env}, binary=str(program))
+    assert uv.find(["fruit==1"], indexes=(), root=root, target=TARGET) == told
