@@ -1,5 +1,7 @@
 """Entry point: run the command line, turn what was raised into an exit code."""
 
+import errno
+import gc
 import os
 import sys
 
@@ -21,14 +23,12 @@ def main() -> None:
 
 
 def _run() -> int:
-    # Libraries are imported where an interrupt is told as one: they take half of a command's time.
-    import gc
-
     # What is imported stays: to look for garbage in it takes a tenth of a short command's time.
     gc.set_threshold(200_000)
     # Threads here wait for the kernel, and then for no more than a word with the interpreter: at
     # its usual 5 ms, one that makes plans held up those that write and digest.
     sys.setswitchinterval(0.0002)
+    # Imported here, where an interrupt is told as one: it takes half of many a command's time.
     from typer.exceptions import TyperException
 
     from packager.cli import app
@@ -45,14 +45,12 @@ def _run() -> int:
 
 
 def _told(error: Exception) -> ExitCode:
-    import errno
+    import traceback
 
     from packager.console import show_bug, show_error
 
     if isinstance(error, PackagerError):
         if os.environ.get("PACKAGER_DEBUG"):
-            import traceback
-
             traceback.print_exception(error)
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         error = _full(error)

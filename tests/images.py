@@ -53,7 +53,7 @@ def layer_tar(files: Files, format_: int = tarfile.PAX_FORMAT) -> bytes:
     return _tar(tuple(files.items()), format_)
 
 
-@lru_cache(100)
+@lru_cache(16)
 def _tar(files: Sequence[tuple[str, Made | str]], format_: int) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format_) as tar:
@@ -135,7 +135,7 @@ class Image:
         ).encode()
 
 
-@lru_cache(100)
+@lru_cache(16)
 def gzipped(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 

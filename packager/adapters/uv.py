@@ -121,6 +121,7 @@ class Uv:
             ],
             root,
             input_,
+            self._asking(root),
         )
 
     def export(self, lock: Path, *, extras: Sequence[str], groups: Sequence[str]) -> str:
@@ -135,6 +136,7 @@ class Uv:
             ],
             lock.parent,
             None,
+            self.env,
         )
 
     def _asking(self, root: Path) -> Mapping[str, str]:
@@ -142,13 +144,15 @@ class Uv:
             return self.env
         return {"UV_CONCURRENT_DOWNLOADS": AT_ONCE, **self.env}
 
-    def _run(self, arguments: Sequence[str], cwd: Path, input_: str | None) -> str:
+    def _run(
+        self, arguments: Sequence[str], cwd: Path, input_: str | None, env: Mapping[str, str]
+    ) -> str:
         # Our own interpreter is named so that uv looks for no other: none is ever started.
         argv = [self.binary, *arguments, "--python", sys.executable, "--no-python-downloads"]
         done = run(
             [*argv, "--quiet", "--no-progress", "--color", "never"],
             cwd=cwd,
-            env=self._asking(cwd),
+            env=env,
             input_=input_,
             check=False,
         )

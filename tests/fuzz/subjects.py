@@ -13,7 +13,7 @@ import random
 import shutil
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -168,6 +168,7 @@ class UvWithoutUv(Uv):
         arguments: Sequence[str],  # noqa: ARG002  # as the real one
         cwd: Path,
         input_: str | None,  # noqa: ARG002
+        env: Mapping[str, str],  # noqa: ARG002
     ) -> str:
         return (cwd.parent / "answer.toml").read_text(encoding="utf-8")
 

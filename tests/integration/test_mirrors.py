@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -212,9 +211,7 @@ def test_to_stop_ends_downloads_that_wait(tmp_path: Path) -> None:
         ThreadPoolExecutor() as pool,
     ):
         running = pool.submit(fetcher.download, f"{served.url}/x", tmp_path / "x")
-        ready = threading.Event()
-        while not served.requests:
-            ready.wait(0.01)
+        until(lambda: bool(served.requests))
         fetcher.stop()
         with pytest.raises(CommandError):
             running.result(5)

@@ -21,6 +21,7 @@ from packager.record import Record
 from tests.command import Command, Outcome
 from tests.packed import pack_into
 from tests.s3server import Fault, Object, S3Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.tools
 
@@ -131,9 +132,7 @@ def test_what_was_killed_goes_on_where_it_was(trial: Trial, how: signal.Signals)
             Fault(operation="UploadPart", kind="stall", part=part, seconds=60, times=9)
         )
     with trial.start() as child:
-        deadline = time.monotonic() + 60
-        while trial.arrived() < 2 * 8 * MIB and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: trial.arrived() >= 2 * 8 * MIB)
         child.send_signal(how)
         _, said = child.communicate(timeout=30)
     assert child.returncode == (130 if how != signal.SIGKILL else -how), said
